@@ -1,0 +1,1 @@
+"""layby: the client library."""

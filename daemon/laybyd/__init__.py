@@ -1,0 +1,3 @@
+"""layby: the broker."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The broker's rules, pure: no I/O, no clock, no chance, no threads, no logging."""

@@ -1,0 +1,1 @@
+"""Where the log and the delivery states are kept, behind one interface."""
