@@ -33,6 +33,14 @@ class Unavailable(StoreError):
     """The store cannot be used now (in use by another process, no right to it, no such place)."""
 
 
+class InUse(Unavailable):
+    """Another process, or another store object of this one, owns it."""
+
+
+class NoRight(Unavailable):
+    """The operating system does not let us read or write it."""
+
+
 class Damaged(StoreError):
     """What is stored is not what was written; nothing is skipped or guessed."""
 
@@ -72,6 +80,17 @@ class Appended(NamedTuple):
     """Rows of the blocks just stored, in the order given; positions are dense over all topics."""
 
     rows: tuple[Row, ...]
+
+
+class Erase(NamedTuple):
+    """Among the puts of a commit: delete every key with first <= key < end."""
+
+    first: bytes
+    end: bytes
+
+
+Put = tuple[bytes, bytes | None] | Erase
+"""A key and its new value (None deletes it), or a range of keys to delete."""
 
 
 class Room(NamedTuple):
@@ -133,9 +152,14 @@ class Store(Protocol):
     def facts(self) -> StoreFacts: ...
 
     # ---- the state
-    def commit_state(self, fence: Fence, puts: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Apply in order, atomically and durably; a value of None deletes. Raises Full, Fenced,
-        Unknown."""
+    def commit_state(self, fence: Fence, puts: Sequence[Put]) -> None:
+        """Apply in order, atomically and durably. Keys begin with a letter (a byte of 1 to 254).
+        Raises Full, Fenced, Unknown."""
 
     def read_state(self, first: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Up to `limit` pairs with first <= key < end, in key order."""
+
+    # ---- upkeep
+
+    def housekeep(self) -> None:
+        """Small repairs that need no owner's decision; to be called about once a minute."""
