@@ -1,0 +1,235 @@
+"""The front-end: frames in, events on; answers in, frames out.
+
+Owns the ROUTER socket and the thread that alone touches it. Must never decide what is answered
+(the core does) or read the store. It never stops reading: above `pending_bytes` a push loses its
+bytes here and is refused `busy` by the core, so that settles are never stuck behind bulk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import uvloop
+import zmq
+
+from laybyd.core.effects import Deliver
+from laybyd.core.events import Event, Push, Undelivered
+from laybyd.frontend.socket import bound_router
+from laybyd.scheduler.scheduler import Drained, Events
+from laybyd.wire.decode import Hello, Refusal, decode
+from laybyd.wire.encode import Greeting, encode, encode_hello, encode_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from laybyd.scheduler.delivery import Outgoing
+    from laybyd.scheduler.scheduler import Item
+    from laybyd.wire.limits import Limits
+
+log = logging.getLogger("laybyd.frontend")
+
+DRAIN_MESSAGES = 256
+"""Messages taken in one go, so that sends and timers get their turn."""
+
+FRAMES_MAX = 12
+"""Routing id, 8 frames of envelope, the empty one among them, map and block; the rest is junk."""
+
+ZERO_COPY_BYTES = 64 << 10
+"""From here sending a frame costs less than copying it."""
+
+OVERHEAD_BYTES = 4 << 10
+
+
+class Setup(NamedTuple):
+    listen: Sequence[str]
+    limits: Limits
+    pending_bytes: int
+    greeting: Greeting
+
+
+class FrontEnd:
+    """`put` takes what the scheduler must know; `fail` ends the daemon."""
+
+    def __init__(
+        self, setup: Setup, put: Callable[[Item], None], fail: Callable[[BaseException], None]
+    ) -> None:
+        self._setup = setup
+        self._put = put
+        self._fail = fail
+        self._outbox: deque[Outgoing] = deque()
+        self._wake_sent = False
+        self._skipping = False
+        self._received_bytes = 0
+        self._released_bytes = 0
+        self.counters: Counter[str] = Counter()
+        self.endpoints: list[str] = []
+        self._bound = threading.Event()
+        self._error: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="layby-wire", daemon=True)
+
+    # ---- from other threads
+
+    def start(self) -> None:
+        """Bind and serve; returns when bound. Raises what binding raised."""
+        self._thread.start()
+        self._bound.wait()
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def send(self, outgoing: list[Outgoing]) -> None:
+        self._outbox.extend(outgoing)
+        self._loop.call_soon_threadsafe(self._flush)
+
+    def released(self, size: int) -> None:
+        """So many pushed bytes are no longer pending. Called by the scheduler alone."""
+        self._released_bytes += size
+
+    def ask_drain(self) -> None:
+        self._loop.call_soon_threadsafe(self._drain_all)
+
+    def ping(self, done: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(done)
+
+    # ---- the thread
+
+    def _run(self) -> None:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        try:
+            self._router, self.endpoints = bound_router(
+                context, self._setup.listen, self._setup.limits.max_block + OVERHEAD_BYTES
+            )
+        except BaseException as error:
+            self._error = error
+            self._bound.set()
+            context.term()
+            return
+        self._fd = cast("int", self._router.fd)
+        try:
+            self._loop.add_reader(self._fd, self._pump)
+            self._loop.call_soon(self._pump)
+            self._bound.set()
+            self._loop.run_forever()
+            self._flush()
+        except BaseException as error:
+            log.exception("the front-end stopped")
+            self._fail(error)
+        finally:
+            self._loop.remove_reader(self._fd)
+            self._router.close()
+            context.term()
+            self._loop.close()
+
+    def _guard(self, step: Callable[[], Any]) -> Any:
+        """Callbacks of the loop swallow exceptions; ours must end the daemon."""
+        try:
+            return step()
+        except BaseException as error:
+            log.exception("the front-end stopped")
+            self._fail(error)
+            raise
+
+    # ---- in
+
+    def _pump(self) -> None:
+        if not self._guard(self._drain):
+            self._loop.call_soon(self._pump)
+
+    def _drain_all(self) -> None:
+        """Everything that is here now, then tell the scheduler so."""
+        if self._guard(self._drain):
+            self._put(Drained())
+        else:
+            self._loop.call_soon(self._drain_all)
+
+    def _drain(self) -> bool:
+        """Take up to DRAIN_MESSAGES; whether the socket is empty. ZMQ_FD is edge-triggered, so
+        whoever stops early must come back by itself."""
+        events: list[Event] = []
+        empty = False
+        for _ in range(DRAIN_MESSAGES):
+            frames = self._receive()
+            if frames is None:
+                empty = True
+                break
+            if frames:
+                self._take(frames, events)
+        if events:
+            self._put(Events(events))
+        return empty
+
+    def _receive(self) -> list[zmq.Frame] | None:
+        """One message's frames; [] for junk that is being skipped; None when nothing is there."""
+        receive = self._router.recv
+        try:
+            frames = [receive(zmq.NOBLOCK, copy=False)]
+        except zmq.Again:
+            return None
+        while frames[-1].more:
+            if len(frames) >= FRAMES_MAX or self._skipping:
+                self._skipping = True
+                self.counters["too many frames"] += 1
+                return frames[:0]
+            frames.append(receive(zmq.NOBLOCK, copy=False))
+        if self._skipping:
+            self._skipping = False
+            return frames[:0]
+        return frames
+
+    def _take(self, frames: list[zmq.Frame], events: list[Event]) -> None:
+        try:
+            event = decode(frames, self._setup.limits)
+        except Refusal as refusal:
+            self.counters[refusal.code] += 1
+            self._transmit(encode_refusal(refusal, self._setup.greeting.boot))
+            return
+        if isinstance(event, Hello):
+            self._transmit(encode_hello(event, self._setup.greeting))
+            return
+        if type(event) is Push:
+            self._received_bytes += event.size
+            if self._received_bytes - self._released_bytes > self._setup.pending_bytes:
+                self.counters["busy"] += 1
+                event = event._replace(body=None)
+        events.append(event)
+
+    # ---- out
+
+    def _flush(self) -> None:
+        self._guard(self._send_all)
+        self._pump()
+
+    def _send_all(self) -> None:
+        boot = self._setup.greeting.boot
+        unheard: list[Event] = []
+        while self._outbox:
+            effect, blocks = self._outbox.popleft()
+            sent = self._transmit(encode(effect, blocks, boot))
+            if not sent and isinstance(effect, Deliver) and effect.leases:
+                leases = tuple(grant.lease for grant in effect.leases)
+                unheard.append(Undelivered(effect.caller, effect.group, leases))
+        if unheard:
+            self._put(Events(unheard))
+
+    def _transmit(self, frames: Sequence[Any]) -> bool:
+        """Whether libzmq took the message; False when the peer is gone or does not read."""
+        last = len(frames) - 1
+        send = self._router.send
+        try:
+            for number, frame in enumerate(frames):
+                flags = zmq.NOBLOCK | (zmq.SNDMORE if number < last else 0)
+                send(frame, flags, copy=len(frame) < ZERO_COPY_BYTES)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                raise
+            self.counters["undelivered"] += 1
+            return False
+        return True

@@ -1,0 +1,174 @@
+"""Where each effect of the core goes: a writer, a reader, the ring, the front-end.
+
+Owns the table of destinations and what is under way at the log writer. Must never decide what is
+delivered. Used by the scheduler thread alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from laybyd.core import effects as fx
+from laybyd.core.events import Event, Operate, Push
+from laybyd.log import facts
+from laybyd.scheduler.delivery import Assembled, Outgoing, assemble, needs_state, pieces_of
+from laybyd.scheduler.log_writer import LogWriter, ResumeJob, TrimJob, Written
+from laybyd.scheduler.reader import AssembleJob, Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from laybyd.scheduler.appends import Appends, Group
+    from laybyd.scheduler.bodies import Bodies
+    from laybyd.scheduler.ring import Ring
+    from laybyd.scheduler.state_thread import StateThread
+    from laybyd.store.base import Store
+
+log = logging.getLogger("laybyd")
+
+INLINE_BYTES = 16 << 10
+"""A lone push up to this size is committed on the scheduler's thread when the writer has nothing
+in hand: one hand-over and one wake-up less than the writer's way."""
+
+
+class Workers(NamedTuple):
+    """The threads that do what the loops must not wait for."""
+
+    writer: LogWriter
+    state: StateThread
+    reader: Reader
+
+
+class Outlets(NamedTuple):
+    """Who is told what: the group numbers come from the core; `send` gives a turn's answers to
+    the front-end; `released` says how many pushed bytes are no longer pending; `quiesced` is
+    called once when the core says so."""
+
+    gid_of: Callable[[str], int]
+    send: Callable[[list[Outgoing]], None]
+    released: Callable[[int], None]
+    quiesced: Callable[[], None]
+
+
+class Dispatch:
+    """One turn: `run` for each step's effects, `append` once, `flush` once."""
+
+    def __init__(
+        self,
+        store: Store,
+        workers: Workers,
+        bodies: Bodies,
+        ring: Ring,
+        appends: Appends,
+        outlets: Outlets,
+    ) -> None:
+        self._store = store
+        self._workers = workers
+        self._bodies = bodies
+        self._ring = ring
+        self._appends = appends
+        self._outlets = outlets
+        self._out: list[Outgoing] = []
+        self._follow_ups: list[Event] = []
+        self._in_flight = 0
+        self._event: Event | None = None
+        self._to: dict[type, Callable[[Any], None]] = {
+            fx.Append: lambda effect: appends.add(effect.push),
+            fx.ResumeAppends: lambda effect: workers.writer.put(ResumeJob()),
+            fx.Trim: lambda effect: workers.writer.put(TrimJob(effect.below)),
+            fx.LoadRows: workers.reader.put,
+            fx.FindTime: workers.reader.put,
+            fx.Commit: workers.state.put,
+            fx.LoadDue: workers.state.put,
+            fx.FindParked: workers.state.put,
+            fx.Deliver: self._deliver,
+            fx.ReadOut: self._deliver,
+            fx.Reply: self._reply,
+            fx.Confirm: self._answer,
+            fx.Refuse: self._answer,
+            fx.Note: _note,
+            fx.Quiesced: lambda effect: outlets.quiesced(),
+        }
+
+    @property
+    def append_bytes(self) -> int:
+        return self._appends.size
+
+    def run(self, made: Sequence[fx.Effect], event: Event | None = None) -> None:
+        self._event = event
+        if type(event) is Push and not (made and type(made[0]) is fx.Append):
+            self._outlets.released(event.size)
+        for effect in made:
+            self._to[type(effect)](effect)
+
+    def append(self, now_us: int, alone: bool) -> Sequence[Event]:
+        """Hand the turn's pushes to the log writer; or commit a lone small one here and now."""
+        if not self._appends:
+            return ()
+        group = self._appends.take(now_us)
+        if alone and self._in_flight == 0 and _is_small(group):
+            self._in_flight += 1
+            return self.written(self._workers.writer.commit([group]))
+        self._in_flight += 1
+        self._workers.writer.put(group)
+        return ()
+
+    def written(self, written: Written) -> Sequence[Event]:
+        self._in_flight -= written.groups
+        self._outlets.released(written.size)
+        for row, body in written.bodies:
+            self._ring.add(row.first, body, row.size)
+        return written.events
+
+    def assembled(self, assembled: Assembled) -> Sequence[Event]:
+        if assembled.outgoing is not None:
+            self._out.append(assembled.outgoing)
+        return assembled.events
+
+    def flush(self) -> None:
+        if self._out:
+            self._outlets.send(self._out)
+            self._out = []
+
+    def follow_ups(self) -> list[Event]:
+        """What assembling on this thread has found out, for the core's next turn."""
+        events, self._follow_ups = self._follow_ups, []
+        return events
+
+    def _answer(self, effect: fx.Confirm | fx.Refuse) -> None:
+        self._out.append(Outgoing(effect))
+
+    def _reply(self, effect: fx.Reply) -> None:
+        if isinstance(self._event, Operate) and self._event.verb == "status":
+            effect = effect._replace(fields=self._with_store_facts(effect))
+        self._deliver(effect)
+
+    def _with_store_facts(self, effect: fx.Reply) -> dict[str, object]:
+        facts = self._store.facts()
+        return {**effect.fields, "store": {**facts._asdict()}}
+
+    def _deliver(self, effect: fx.Deliver | fx.ReadOut | fx.Reply) -> None:
+        """At once when every byte is in the ring; else by the thread that may read it."""
+        wanted = [piece.block for piece in pieces_of(effect)]
+        if not wanted:
+            self._out.append(Outgoing(effect))
+            return
+        gid = self._outlets.gid_of(effect.group) if isinstance(effect, fx.Deliver) else 0
+        if needs_state(effect):
+            self._workers.state.put(AssembleJob(effect, gid, {}))
+            return
+        hits = {block: body for block in wanted if (body := self._ring.get(block)) is not None}
+        if len(hits) < len(set(wanted)):
+            self._workers.reader.put(AssembleJob(effect, gid, hits))
+            return
+        self._follow_ups += self.assembled(assemble(self._bodies, gid, effect, hits))
+
+
+def _is_small(group: Group) -> bool:
+    return len(group.placed) == 1 and group.size <= INLINE_BYTES
+
+
+def _note(effect: fx.Note) -> None:
+    known = ", ".join(f"{name} {value}" for name, value in effect.fields.items())
+    log.warning("%s: %s", effect.event, known, extra=facts(effect.event, **effect.fields))

@@ -1,0 +1,162 @@
+"""The thread that makes pushes durable: takes all that is queued, one commit, reports.
+
+Owns every append and trim of the log (but for the inline commit the scheduler makes when this
+thread has nothing in hand). Must never know delivery rules. The flush is the batching window:
+what arrives during one commit is the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple
+
+from laybyd.core.events import Event, NewRows, NotStored, Stored, Trimmed
+from laybyd.scheduler.space import SpaceWatch
+from laybyd.store.base import Fence, Full, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from laybyd.core.types import Row
+    from laybyd.scheduler.appends import Group, Placed
+
+log = logging.getLogger("laybyd.log")
+
+COMMIT_BYTES = 4 << 20
+"""A commit takes no further group once it holds this much (performance: gain ends near 1 MiB)."""
+
+
+class TrimJob(NamedTuple):
+    below: int
+
+
+class ResumeJob(NamedTuple):
+    pass
+
+
+class StopJob(NamedTuple):
+    pass
+
+
+class Written(NamedTuple):
+    """What one commit made of its groups: the events for the core, the bodies for the ring."""
+
+    events: tuple[Event, ...]
+    bodies: tuple[tuple[Row, object], ...] = ()
+    size: int = 0
+    groups: int = 0
+
+
+class LogWriter:
+    """`report` is called on this thread with each Written; `fail` with what must end the daemon."""
+
+    def __init__(
+        self,
+        store: Store,
+        fence: Fence,
+        now_us: Callable[[], int],
+        report: Callable[[Written], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._store = store
+        self._fence = fence
+        self._now_us = now_us
+        self._report = report
+        self._fail = fail
+        self._jobs: SimpleQueue[Group | TrimJob | ResumeJob | StopJob] = SimpleQueue()
+        self._refusing = False
+        self._space = SpaceWatch(store)
+        self._thread = threading.Thread(target=self._run, name="layby-log", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, job: Group | TrimJob | ResumeJob) -> None:
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        self._jobs.put(StopJob())
+        self._thread.join()
+
+    def commit(self, groups: list[Group]) -> Written:
+        """Append the groups in one commit. Called by the scheduler only when nothing is queued."""
+        placed = [one for group in groups for one in group.placed]
+        size = sum(group.size for group in groups)
+        try:
+            rows = self._store.append(
+                self._fence, [one.block for one in placed], self._now_us()
+            ).rows
+        except Full as full:
+            self._refusing = True
+            return self._refused(groups, "store_full", str(full))
+        events: tuple[Event, ...] = (NewRows(rows), _stored(placed, rows))
+        events += self._space.news()
+        return Written(events, _bodies(placed, rows), size, len(groups))
+
+    def _refused(self, groups: list[Group], code: str, text: str) -> Written:
+        pushes = tuple(push for group in groups for push in group.pushes)
+        size = sum(group.size for group in groups)
+        events: tuple[Event, ...] = (NotStored(pushes, code, text),)
+        events += self._space.news()
+        return Written(events, (), size, len(groups))
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException as error:
+            log.exception("the log writer stopped")
+            self._fail(error)
+
+    def _turn(self) -> bool:
+        job = self._jobs.get()
+        groups: list[Group] = []
+        size = 0
+        while True:
+            if isinstance(job, StopJob):
+                self._commit_all(groups)
+                return False
+            if isinstance(job, TrimJob | ResumeJob):
+                self._commit_all(groups)
+                self._odd_job(job)
+                return True
+            groups.append(job)
+            size += job.size
+            if size >= COMMIT_BYTES:
+                break
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                break
+        self._commit_all(groups)
+        return True
+
+    def _commit_all(self, groups: list[Group]) -> None:
+        if not groups:
+            return
+        if self._refusing:
+            self._report(self._refused(groups, "store_full", "an earlier push was refused"))
+        else:
+            self._report(self.commit(groups))
+
+    def _odd_job(self, job: TrimJob | ResumeJob) -> None:
+        if isinstance(job, ResumeJob):
+            self._refusing = False
+            return
+        start = self._store.trim(self._fence, job.below)
+        events: tuple[Event, ...] = (
+            Trimmed(start, tuple(self._store.topics())),
+            *self._space.news(),
+        )
+        self._report(Written(events))
+
+
+def _stored(placed: list[Placed], rows: tuple[Row, ...]) -> Stored:
+    pairs = [pair for one, row in zip(placed, rows, strict=True) for pair in one.stored(row)]
+    return Stored(tuple(pairs))
+
+
+def _bodies(placed: list[Placed], rows: tuple[Row, ...]) -> tuple[tuple[Row, object], ...]:
+    return tuple((row, one.body) for one, row in zip(placed, rows, strict=True))

@@ -1,0 +1,29 @@
+"""The last blocks received, so that a reader who keeps up costs no disk read.
+
+Owns a bounded map from a block's first position to its bytes as they came in. Must never know
+what is inside a block or who reads it. Used by the scheduler thread alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+
+class Ring:
+    """Forgets the oldest blocks when their bytes pass `limit_bytes`."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+        self._blocks: OrderedDict[int, tuple[object, int]] = OrderedDict()
+
+    def add(self, first: int, body: object, size: int) -> None:
+        self._blocks[first] = (body, size)
+        self.used_bytes += size
+        while self.used_bytes > self.limit_bytes:
+            _, (_, gone) = self._blocks.popitem(last=False)
+            self.used_bytes -= gone
+
+    def get(self, first: int) -> object | None:
+        entry = self._blocks.get(first)
+        return None if entry is None else entry[0]

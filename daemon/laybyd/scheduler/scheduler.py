@@ -1,0 +1,174 @@
+"""The pace: one turn takes what has happened, steps the core, and hands its effects on.
+
+Owns the thread that owns the core. Must never decide anything: which message goes where is the
+core's business, how bytes look is the wire's, when a commit is done is the writers'. A turn sleeps
+until the next event or the core's next deadline; there is no polling interval and no other timer.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple
+
+from laybyd.core.events import Event, Late, Quiesce
+from laybyd.scheduler.delivery import Assembled
+from laybyd.scheduler.log_writer import Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from laybyd.core.broker import Broker
+    from laybyd.scheduler.dispatch import Dispatch
+
+log = logging.getLogger("laybyd.scheduler")
+
+LATE_US = 1_000_000
+"""A turn this much behind its deadline means the process stood still: leases move out."""
+
+BEHIND_US = 20_000
+"""A turn this much behind lets the front-end drain its socket before any lease may end."""
+
+TURN_BYTES = 4 << 20
+TURN_EVENTS = 2_048
+"""A turn takes no more than this, so that its appends stay one reasonable commit."""
+
+
+class Drained(NamedTuple):
+    """The front-end has drained its socket since it was asked to."""
+
+
+class Ping(NamedTuple):
+    """Somebody wants to know that this thread takes turns: `done` is called on it."""
+
+    done: Callable[[], None]
+
+
+class Stop(NamedTuple):
+    """End after this turn."""
+
+
+class Events(NamedTuple):
+    """What the front-end has received in one drain."""
+
+    events: list[Event]
+
+
+Item = Events | Written | Assembled | Drained | Ping | Stop
+
+
+class Scheduler:
+    """`ask_drain` makes the front-end drain and then `put` Drained; `fail` ends the daemon."""
+
+    def __init__(
+        self,
+        core: Broker,
+        dispatch: Dispatch,
+        now_us: Callable[[], int],
+        ask_drain: Callable[[], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._core = core
+        self._dispatch = dispatch
+        self._now_us = now_us
+        self._ask_drain = ask_drain
+        self._fail = fail
+        self._inbox: SimpleQueue[Item] = SimpleQueue()
+        self._events: list[Event] = []
+        self._waits_for_drain = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="layby-core", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """From any thread."""
+        self._inbox.put(item)
+
+    def quiesce(self) -> None:
+        self.put(Events([Quiesce()]))
+
+    def stop(self) -> None:
+        self.put(Stop())
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._turn()
+        except BaseException as error:
+            log.exception("the scheduler stopped")
+            self._fail(error)
+
+    def _turn(self) -> None:
+        deadline = self._core.next_deadline()
+        self._take_waiting(deadline)
+        now = self._now_us()
+        late_us = 0 if deadline is None else now - deadline
+        if late_us > LATE_US:
+            log.warning("stood still for %.1f s: leases are extended by that much", late_us / 1e6)
+            self._step(Late(late_us), now)
+        self._step_events(now)
+        if self._may_tick(late_us):
+            self._dispatch.run(self._core.tick(now))
+        for event in self._dispatch.append(now, alone=self._inbox.empty() and not self._events):
+            self._step(event, self._now_us())
+        self._dispatch.flush()
+        self._events += self._dispatch.follow_ups()
+
+    def _take_waiting(self, deadline: int | None) -> None:
+        """Take what has come; if nothing has, sleep until something does or the deadline is due."""
+        if not self._events:
+            try:
+                self._take(self._inbox.get(timeout=self._patience_s(deadline)))
+            except Empty:
+                return
+        while len(self._events) < TURN_EVENTS:
+            try:
+                self._take(self._inbox.get_nowait())
+            except Empty:
+                return
+
+    def _patience_s(self, deadline: int | None) -> float | None:
+        if deadline is None or self._waits_for_drain:
+            return None
+        return max(0, deadline - self._now_us()) / 1e6
+
+    def _take(self, item: Item) -> None:
+        if isinstance(item, Events):
+            self._events += item.events
+        elif isinstance(item, Written):
+            self._events += self._dispatch.written(item)
+        elif isinstance(item, Assembled):
+            self._events += self._dispatch.assembled(item)
+        elif isinstance(item, Drained):
+            self._waits_for_drain = False
+        elif isinstance(item, Ping):
+            item.done()
+        else:
+            self._stopping = True
+
+    def _step_events(self, now: int) -> None:
+        """All that was taken, or as much as fills one commit; the rest waits for the next turn."""
+        taken = 0
+        for event in self._events:
+            taken += 1
+            self._step(event, now)
+            if self._dispatch.append_bytes >= TURN_BYTES:
+                break
+        del self._events[:taken]
+
+    def _step(self, event: Event, now: int) -> None:
+        self._dispatch.run(self._core.step(event, now), event)
+
+    def _may_tick(self, late_us: int) -> bool:
+        """Deadlines come after events; when late, only after all that had reached the socket."""
+        if self._events or self._waits_for_drain:
+            return False
+        if late_us > BEHIND_US:
+            self._waits_for_drain = True
+            self._ask_drain()
+            return False
+        return True

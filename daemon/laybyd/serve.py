@@ -1,0 +1,111 @@
+"""The process: one daemon, its signals, its word to systemd, its exit code.
+
+Owns the main thread, which only waits: for a signal, for the daemon's end, for the next watchdog
+beat. Must never know how the daemon does its work.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from laybyd.clock import monotonic_us
+from laybyd.daemon import Daemon
+from laybyd.errors import DaemonError, Exit
+from laybyd.notify import Notifier
+from laybyd.store.lmdb_store import LmdbStore
+
+if TYPE_CHECKING:
+    from laybyd.config import Config
+
+log = logging.getLogger("laybyd")
+
+HOUSEKEEPING_S = 60.0
+STOP_MARGIN_US = 10_000_000
+
+
+class Signalled(Exception):
+    """Only a value in the main thread's queue: the process was asked to stop."""
+
+
+class Process:
+    """Waits in `run` for whatever comes first; every other thread only puts into its queue."""
+
+    def __init__(self, config: Config) -> None:
+        self._news: SimpleQueue[DaemonError | Signalled | None] = SimpleQueue()
+        self._config = config
+        self._store = LmdbStore(
+            Path(config.store.path), config.store.max_bytes, config.store.segment_bytes
+        )
+        self._daemon = Daemon(config, self._store, self._news.put)
+        self._notifier = Notifier()
+        watchdog_s = self._notifier.watchdog_us / 1e6
+        self._beat_s = min(HOUSEKEEPING_S, watchdog_s / 2 or HOUSEKEEPING_S)
+
+    def run(self) -> Exit:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._news.put(Signalled()))
+        self._daemon.start()
+        self._say_ready()
+        quiescing = False
+        while True:
+            try:
+                news = self._news.get(timeout=self._beat_s)
+            except Empty:
+                self._beat()
+                continue
+            if isinstance(news, DaemonError):
+                return self._give_up(news)
+            if isinstance(news, Signalled) and not quiescing:
+                quiescing = True
+                self._quiesce()
+                continue
+            return self._leave(at_once=isinstance(news, Signalled))
+
+    def _say_ready(self) -> None:
+        facts = self._store.facts()
+        line = (
+            f"ready on {', '.join(self._daemon.endpoints)} in {self._daemon.ready_ms:.0f} ms: "
+            f"{self._config.store.path}, positions {facts.start}..{facts.end - 1}, "
+            f"{facts.segments} segments, {facts.used / 1e6:.0f} of {facts.limit / 1e6:.0f} MB, "
+            f"boot {self._daemon.fence.boot}"
+        )
+        log.info(line)
+        self._notifier.ready(line)
+
+    def _beat(self) -> None:
+        self._daemon.ask_alive(self._notifier.alive)
+        self._store.housekeep()
+
+    def _quiesce(self) -> None:
+        wait_s = self._config.core.quiesce_us / 1e6
+        log.info(
+            "stopping: taking nothing new in, waiting up to %.0f s for leases to end "
+            "(a second signal stops at once)",
+            wait_s,
+        )
+        self._notifier.stopping("waiting for leases to end")
+        self._notifier.extend_timeout(self._config.core.quiesce_us + STOP_MARGIN_US)
+        self._daemon.quiesce()
+
+    def _leave(self, *, at_once: bool) -> Exit:
+        began_us = monotonic_us()
+        self._daemon.stop()
+        how = "at once" if at_once else "with nothing left open"
+        log.info("stopped %s in %.0f ms", how, (monotonic_us() - began_us) / 1e3)
+        return Exit.OK
+
+    def _give_up(self, error: DaemonError) -> Exit:
+        """Stop rather than guess: the store is safe at any instant, the next start recovers."""
+        log.critical("%s", error)
+        logging.shutdown()
+        os._exit(error.exit)
+
+
+def run(config: Config) -> Exit:
+    """Serve until a signal. Raises DaemonError when it cannot start."""
+    return Process(config).run()

@@ -1,0 +1,25 @@
+"""The ring keeps what is newest within its bytes."""
+
+from laybyd.scheduler.ring import Ring
+
+
+def test_gives_back_what_was_added():
+    ring = Ring(100)
+    ring.add(1, b"one", 3)
+    assert ring.get(1) == b"one"
+    assert ring.get(2) is None
+
+
+def test_forgets_the_oldest_first_and_stays_within_its_bytes():
+    ring = Ring(10)
+    for first in range(1, 6):
+        ring.add(first, b"1234", 4)
+    assert [first for first in range(1, 6) if ring.get(first)] == [4, 5]
+    assert ring.used_bytes == 8
+
+
+def test_a_body_larger_than_the_ring_is_not_kept():
+    ring = Ring(10)
+    ring.add(1, b"x" * 11, 11)
+    assert ring.get(1) is None
+    assert ring.used_bytes == 0
