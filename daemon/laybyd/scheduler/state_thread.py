@@ -12,8 +12,9 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from laybyd.core.effects import Commit, FindParked, LoadDue, Park
+from laybyd.core.effects import Commit, FindParked, LoadDue, Park, StateOp
 from laybyd.core.events import Committed, DueLoaded, Event, ParkedFound
+from laybyd.core.types import LIVE
 from laybyd.scheduler.bodies import Bodies, DamagedBody, buffer_of
 from laybyd.scheduler.delivery import Assembled, assemble
 from laybyd.scheduler.reader import AssembleJob
@@ -84,8 +85,18 @@ class StateThread:
         return job is not None
 
     def _commit(self, commits: list[Commit]) -> None:
-        if not commits:
-            return
+        """One durable step, or two when a record's bytes come from one that is still to be
+        written: bytes are read from what is committed."""
+        run: list[Commit] = []
+        for commit in commits:
+            if run and any(_reads_parked(op) for op in commit.ops):
+                self._commit_run(run)
+                run = []
+            run.append(commit)
+        if run:
+            self._commit_run(run)
+
+    def _commit_run(self, commits: list[Commit]) -> None:
         ops = [op for commit in commits for op in commit.ops]
         self._store.commit_state(self._fence, records.encode(ops, self._body_of))
         events: list[Event] = [Committed(commit.token) for commit in commits]
@@ -111,3 +122,7 @@ class StateThread:
             self._store, job.gid, job.lane, job.ranges, job.after, job.limit
         )
         return Assembled(None, (ParkedFound(job.token, tuple(found), more),))
+
+
+def _reads_parked(op: StateOp) -> bool:
+    return isinstance(op, Park) and any(piece.lane != LIVE for piece in op.body)

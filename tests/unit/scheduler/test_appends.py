@@ -9,7 +9,9 @@ from laybyd.wire.block import Item
 NOW = 1_700_000_000_000_000
 
 
-def lone(data: bytes, topic: str = "app", producer: bytes | None = None, seq: int | None = None, **item):
+def lone(
+    data: bytes, topic: str = "app", producer: bytes | None = None, seq: int | None = None, **item
+):
     body = Item(data, **item)
     size = len(data) + 52
     return Push(Caller(b"p"), topic, body, 1, size, blocks.single_crc(body), False, producer, seq)

@@ -1,0 +1,92 @@
+"""The log writer: everything queued is one commit; behind a refusal nothing slips through."""
+
+from queue import SimpleQueue
+
+import pytest
+
+from laybyd.core.events import NewRows, NotStored, Push, Stored, Trimmed
+from laybyd.core.types import Caller
+from laybyd.scheduler.appends import Appends
+from laybyd.scheduler.log_writer import LogWriter, ResumeJob, TrimJob
+from laybyd.store.base import Unknown
+from laybyd.store.memory import MemoryStore
+from laybyd.wire import block as blocks
+from laybyd.wire.block import Item
+
+NOW = 1_700_000_000_000_000
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.reports = SimpleQueue()
+        self.failures = SimpleQueue()
+        self.writer = LogWriter(
+            self.store, self.store.acquire(), lambda: NOW, self.reports.put, self.failures.put
+        )
+
+    def run(self, *jobs) -> list:
+        """What is reported when all the jobs are there before the writer starts."""
+        for job in jobs:
+            self.writer.put(job)
+        self.writer.start()
+        self.writer.stop()
+        return [event for written in self.written() for event in written.events]
+
+    def written(self) -> list:
+        return [self.reports.get() for _ in range(self.reports.qsize())]
+
+
+@pytest.fixture
+def rig():
+    return Rig()
+
+
+def group(*data: bytes):
+    appends = Appends(1 << 20, 100)
+    for one in data:
+        body = Item(one)
+        appends.add(Push(Caller(b"p"), "app", body, 1, len(one), blocks.single_crc(body), False))
+    return appends.take(NOW)
+
+
+def kinds(events) -> list[type]:
+    return [type(event) for event in events]
+
+
+def test_what_is_queued_together_is_one_commit_with_dense_positions(rig):
+    rows, stored = rig.run(group(b"1", b"2"), group(b"3"))
+    assert isinstance(rows, NewRows)
+    assert [(row.first, row.messages) for row in rows.rows] == [(1, 2), (3, 1)]
+    assert isinstance(stored, Stored)
+    assert [position for _, position in stored.pushes] == [1, 2, 3]
+
+
+def test_the_bodies_come_back_for_the_ring(rig):
+    rig.run(group(b"1"))
+    body = rig.store.read(1)[1]
+    assert blocks.split(body)[0].data == b"1"
+
+
+def test_a_full_log_refuses_and_all_that_is_queued_behind_until_resumed(rig):
+    rig.store.set_full(log=True)
+    first, second = group(b"1"), group(b"2")
+    refused = rig.writer.commit([first])
+    assert kinds(refused.events)[0] is NotStored
+    rig.store.set_full()
+    events = rig.run(second, ResumeJob(), group(b"3"))
+    outcome = [type(event) for event in events if isinstance(event, NotStored | Stored)]
+    assert outcome == [NotStored, Stored]
+    assert rig.store.facts().end == 2
+
+
+def test_a_commit_of_unknown_outcome_ends_the_daemon(rig):
+    rig.store.fail_next("append", Unknown("the disk went away"))
+    assert rig.run(group(b"1")) == []
+    assert isinstance(rig.failures.get(timeout=5), Unknown)
+
+
+def test_trimming_reports_where_the_log_begins_now(rig):
+    (trimmed,) = [e for e in rig.run(group(b"1"), TrimJob(1)) if isinstance(e, Trimmed)]
+    assert trimmed.start >= 1
+    assert [topic.name for topic in trimmed.topics] == ["app"]
