@@ -140,14 +140,14 @@ class Config(Section):
             source.add_file(path)
         source.add_environment(env or {})
         source.add_sets(sets)
-        source.add_values(options or {}, "option")
+        source.add_values(options or {}, "command line")
         return cls._checked(source)
 
     @classmethod
     def default(cls, **values: object) -> Self:
         """The defaults but for `values`: `Config.default(**{"groups.lease": "1s"})`."""
         source = Source()
-        source.add_values(values, "setting")
+        source.add_values(values, "settings")
         return cls._checked(source)
 
     @classmethod

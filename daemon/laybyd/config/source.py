@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     Key = tuple[str | int, ...]
+    Where = Callable[[yaml.Mark | None], str]
 
 ENVIRONMENT = "LAYBY__"
 
@@ -57,11 +58,12 @@ class Source:
         self.problems: list[str] = []
 
     def place(self, key: Key) -> str:
-        """Where this key was written, or the nearest above it."""
+        """Where this key was written: itself, or the nearest above it, or one below it."""
         for end in range(len(key), 0, -1):
             if key[:end] in self.places:
                 return self.places[key[:end]]
-        return "settings"
+        below = (place for other, place in self.places.items() if other[: len(key)] == key)
+        return next(below, "settings")
 
     def add_file(self, path: Path) -> None:
         try:
@@ -91,36 +93,26 @@ class Source:
     def add_values(self, values: Mapping[str, object], place: str) -> None:
         """Dotted names with ready values."""
         for name, value in values.items():
-            self._put(tuple(name.split(".")), value, f"{place} {name}")
+            self._put(tuple(name.split(".")), value, place)
 
     def _add_text(self, text: str, name: str) -> None:
-        loader = _StrictLoader(text)
         try:
-            node = loader.get_single_node()
-            if node is None:
-                return
-            tree = self._convert(loader, node, (), name)
-            if isinstance(tree, dict):
-                self.values = tree
-            else:
-                self.problems.append(f"{name}:1: the file must hold keys and values")
+            tree = self._read(text, (), lambda mark: f"{name}:{_line(mark)}")
         except yaml.MarkedYAMLError as error:
             self.problems.append(f"{name}:{_line(error.problem_mark)}: {error.problem}")
-        except (yaml.YAMLError, ValueError) as error:
+        except yaml.YAMLError as error:
             self.problems.append(f"{name}: {error}")
-        finally:
-            loader.dispose()
+        else:
+            if isinstance(tree, dict):
+                self.values = tree
+            elif tree is not None:
+                self.problems.append(f"{name}:1: the file must hold keys and values")
 
     def _add_written(self, key: tuple[str, ...], text: str, place: str) -> None:
-        loader = _StrictLoader(text)
         try:
-            node = loader.get_single_node()
-            value = None if node is None else self._convert(loader, node, key, "")
-            self._put(key, value, place)
+            self._put(key, self._read(text, key, lambda _: place), place)
         except yaml.YAMLError:
             self.problems.append(f"{place}: this is not a value as YAML writes it")
-        finally:
-            loader.dispose()
 
     def _put(self, key: tuple[str, ...], value: object, place: str) -> None:
         here = self.values
@@ -136,39 +128,41 @@ class Source:
             del self.places[old]
         self.places[key] = place
 
-    def _convert(self, loader: _StrictLoader, node: yaml.Node, key: Key, name: str) -> object:
-        if name:
-            self.places.setdefault(key, f"{name}:{_line(node.start_mark)}")
+    def _read(self, text: str, key: Key, where: Where) -> object:
+        """The text as YAML, None when there is nothing in it."""
+        loader = _StrictLoader(text)
+        try:
+            node = loader.get_single_node()
+            return None if node is None else self._convert(loader, node, key, where)
+        finally:
+            loader.dispose()
+
+    def _convert(self, loader: _StrictLoader, node: yaml.Node, key: Key, where: Where) -> object:
+        self.places.setdefault(key, where(node.start_mark))
         if isinstance(node, yaml.MappingNode):
-            return self._convert_mapping(loader, node, key, name)
+            return self._convert_mapping(loader, node, key, where)
         if isinstance(node, yaml.SequenceNode):
             items = enumerate(node.value)
-            return [self._convert(loader, item, (*key, at), name) for at, item in items]
+            return [self._convert(loader, item, (*key, at), where) for at, item in items]
         return loader.construct_object(node)
 
     def _convert_mapping(
-        self, loader: _StrictLoader, node: yaml.MappingNode, key: Key, name: str
+        self, loader: _StrictLoader, node: yaml.MappingNode, key: Key, where: Where
     ) -> dict[str, object]:
         result: dict[str, object] = {}
         for key_node, value_node in node.value:
-            place = f"{name}:{_line(key_node.start_mark)}"
+            place = where(key_node.start_mark)
             part = key_node.value
+            below = (*key, part)
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problems.append(f"{place}: a key must be a word")
-                continue
-            below = (*key, part)
-            if part in result:
-                first = self.places.get(below, name)
-                self.problems.append(f"{place}: {_dotted(below)} is set twice, first at {first}")
-                continue
-            if name:
+            elif part in result:
+                first, name = self.places[below], ".".join(map(str, below))
+                self.problems.append(f"{place}: {name} is set twice, first at {first}")
+            else:
                 self.places[below] = place
-            result[part] = self._convert(loader, value_node, below, name)
+                result[part] = self._convert(loader, value_node, below, where)
         return result
-
-
-def _dotted(key: Key) -> str:
-    return ".".join(str(part) for part in key)
 
 
 def _line(mark: yaml.Mark | None) -> int:
