@@ -38,6 +38,7 @@ from laybyd.wire.layout import (
 )
 
 __all__ = [
+    "LONE_OVERHEAD",
     "BlockError",
     "Buffer",
     "Header",
@@ -49,11 +50,13 @@ __all__ = [
     "crc_ok",
     "cut",
     "header",
-    "longest",
     "pack",
     "single_crc",
     "split",
 ]
+
+LONE_OVERHEAD = HEADER_SIZE + 4 + 8 + 4 + 2 + 2
+"""At most so many bytes does a block of one message have besides body, key and headers."""
 
 _SINGLE = struct.Struct("<IHHQ")
 
@@ -71,11 +74,14 @@ class Item(NamedTuple):
 
 
 def crc_ok(block: Buffer) -> bool:
-    """Whether the bytes are what their maker summed up."""
-    return header(block).crc == crc_of(memoryview(block))
+    """Whether the bytes are a block, and what its maker summed up."""
+    try:
+        return header(block).crc == crc_of(memoryview(block))
+    except BlockError:
+        return False
 
 
-def check(block: Buffer, max_messages: int = 65_536) -> Header:
+def check(block: Buffer, max_messages: int = 65_536, max_message: int = U32_MAX) -> Header:
     """Everything that can be said about a block without looking at single messages."""
     head = header(block)
     if not head.messages:
@@ -87,13 +93,9 @@ def check(block: Buffer, max_messages: int = 65_536) -> Header:
     if crc_of(view) != head.crc:
         raise BlockError("the CRC does not match the bytes: sum bytes 0-7 and 12 to the end again")
     _check_columns(head, columns(view, head))
+    if head.sizes.bodies > max_message:
+        _check_longest(columns(view, head)[0], max_message)
     return head
-
-
-def longest(block: Buffer) -> int:
-    """Bytes of the longest message of a checked block."""
-    lengths, *_ = columns(memoryview(block), header(block))
-    return max(numbers("I", lengths))
 
 
 def split(block: Buffer) -> list[Item]:
@@ -129,13 +131,15 @@ def _check_sizes(head: Header, length: int) -> None:
         ("times", sizes.times, 4, flags & TIMES),
     ):
         if size != (each * n if flag else 0):
-            raise BlockError(f"the {name} column has {size} bytes, which its flag rules out")
+            raise BlockError(
+                f"the {name} column has {size} bytes, not {each} per message (or none)"
+            )
     for name, size, flag in (
         ("keys", sizes.keys, flags & KEYS),
         ("headers", sizes.headers, flags & HEADERS),
     ):
         if size < 2 * n if flag else size:
-            raise BlockError(f"the {name} column has {size} bytes, which its flag rules out")
+            raise BlockError(f"the {name} column has {size} bytes, not 2 per message or more")
 
 
 def _check_columns(head: Header, columns: tuple[memoryview, ...]) -> None:
@@ -153,6 +157,11 @@ def _check_columns(head: Header, columns: tuple[memoryview, ...]) -> None:
         last_us += max(numbers("I", times))
     if last_us >= POSITION_END:
         raise BlockError("a time of the block is not below 2^53 microseconds")
+
+
+def _check_longest(lengths: memoryview, max_message: int) -> None:
+    if (longest := max(numbers("I", lengths))) > max_message:
+        raise OversizeError(f"a message of at most {max_message} bytes, the block has {longest}")
 
 
 def _pieces(lengths: Sequence[int], bodies: memoryview) -> list[bytes]:
