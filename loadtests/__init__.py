@@ -1,0 +1,1 @@
+"""Whole brokers under load: the demo, the load scenarios, the measured promises."""

@@ -1,0 +1,85 @@
+"""One producer: sends lines at an even pace, whatever the broker does, and notes what is confirmed.
+
+Owns the pace: an open loop, so a broker that stalls is not spared the lines of that time.
+Run as `python -m loadtests.demo.producer URL LINES PERIOD_US RECORD`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+import layby
+from loadtests.demo.lines import Line
+from loadtests.demo.records import Record, now_us
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def write_lines(path: Path, lines: Sequence[Line]) -> None:
+    path.write_bytes(msgpack.packb(lines))
+
+
+def read_lines(path: Path) -> list[Line]:
+    return [Line(*line) for line in msgpack.unpackb(path.read_bytes())]
+
+
+def pause_until(due_us: int) -> None:
+    while (left := due_us - now_us()) > 0:
+        time.sleep(left / 1e6)
+
+
+class Confirms:
+    """Which lines are in which block, and notes of what became of the blocks."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._lines: dict[Any, list[int]] = {}
+        self._done: SimpleQueue[Any] = SimpleQueue()
+
+    def sent(self, line: int, block: Any) -> None:
+        if block not in self._lines:
+            self._lines[block] = []
+            block.add_done_callback(self._done.put)
+        self._lines[block].append(line)
+
+    def note(self) -> None:
+        """By the thread that sends: so a block's last line is in its list before it is noted."""
+        while not self._done.empty():
+            block = self._done.get()
+            lines = self._lines.pop(block)
+            if error := block.exception():
+                self._record.note("not confirmed", lines=lines, error=str(error))
+            else:
+                self._record.note("confirmed", lines=lines, first=block.result())
+
+
+def send_all(client: layby.Client, lines: Sequence[Line], period_us: int, record: Record) -> None:
+    producers = {topic: client.producer(topic) for topic in {line.topic for line in lines}}
+    confirms = Confirms(record)
+    start_us = now_us()
+    record.note("start", at=start_us, period_us=period_us)
+    for i, line in enumerate(lines):
+        pause_until(start_us + i * period_us)
+        headers = {"poison": "yes"} if line.poison else None
+        confirms.sent(i, producers[line.topic].send(line.data, key=line.key, headers=headers))
+        confirms.note()
+    for producer in producers.values():
+        producer.close()
+    confirms.note()
+    record.note("end")
+
+
+def main(url: str, lines: str, period_us: str, record: str) -> None:
+    with Record(Path(record)) as written, layby.connect(url, name="producer") as client:
+        send_all(client, read_lines(Path(lines)), int(period_us), written)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
