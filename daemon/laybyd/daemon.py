@@ -124,10 +124,7 @@ class Daemon:
         state = StateThread(store, self.fence, Bodies(store, limits.max_block), report, self._fail)
         reader = Reader(store, Bodies(store, limits.max_block), report, self._fail)
         self._workers = Workers(writer, state, reader)
-        greeting = Greeting(
-            f"layby {__version__}", self.fence.store_id, self.fence.epoch, self.fence.boot
-        )
-        setup = Setup(config.listen, wire_limits(config), limits.pending_bytes, greeting)
+        setup = Setup(config.listen, limits.pending_bytes, self._greeting())
         self._front = FrontEnd(setup, self._put, self._fail)
         dispatch = Dispatch(
             store,
@@ -154,6 +151,10 @@ class Daemon:
             self.fence.boot == 1,
             now,
         )
+
+    def _greeting(self) -> Greeting:
+        store_id, epoch, boot = self.fence
+        return Greeting(f"layby {__version__}", store_id, epoch, boot, wire_limits(self._config))
 
     def _put(self, item: Item) -> None:
         self._scheduler.put(item)

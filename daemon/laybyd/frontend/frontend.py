@@ -22,6 +22,7 @@ from laybyd.frontend.socket import bound_router
 from laybyd.scheduler.scheduler import Drained, Events
 from laybyd.wire.decode import Hello, Refusal, decode
 from laybyd.wire.encode import Greeting, encode, encode_hello, encode_refusal
+from laybyd.wire.limits import FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,9 +36,6 @@ log = logging.getLogger("laybyd.frontend")
 DRAIN_MESSAGES = 256
 """Messages taken in one go, so that sends and timers get their turn."""
 
-FRAMES_MAX = 12
-"""Routing id, 8 frames of envelope, the empty one among them, map and block; the rest is junk."""
-
 ZERO_COPY_BYTES = 64 << 10
 """From here sending a frame costs less than copying it."""
 
@@ -46,9 +44,12 @@ OVERHEAD_BYTES = 4 << 10
 
 class Setup(NamedTuple):
     listen: Sequence[str]
-    limits: Limits
     pending_bytes: int
     greeting: Greeting
+
+    @property
+    def limits(self) -> Limits:
+        return self.greeting.limits
 
 
 class FrontEnd:
@@ -167,21 +168,21 @@ class FrontEnd:
         return empty
 
     def _receive(self) -> list[zmq.Frame] | None:
-        """One message's frames; [] for junk that is being skipped; None when nothing is there."""
+        """One message's frames, or the first too many of them; [] while the rest of such a
+        message is skipped, one frame a call; None when nothing is there."""
         receive = self._router.recv
         try:
             frames = [receive(zmq.NOBLOCK, copy=False)]
         except zmq.Again:
             return None
-        while frames[-1].more:
-            if len(frames) >= FRAMES_MAX or self._skipping:
-                self._skipping = True
-                self.counters["too many frames"] += 1
-                return frames[:0]
-            frames.append(receive(zmq.NOBLOCK, copy=False))
         if self._skipping:
-            self._skipping = False
-            return frames[:0]
+            self._skipping = frames[0].more
+            return []
+        while frames[-1].more:
+            if len(frames) > FRAMES:
+                self._skipping = True
+                break
+            frames.append(receive(zmq.NOBLOCK, copy=False))
         return frames
 
     def _take(self, frames: list[zmq.Frame], events: list[Event]) -> None:

@@ -73,9 +73,10 @@ class Dispatch:
         self._follow_ups: list[Event] = []
         self._in_flight = 0
         self._event: Event | None = None
+        self._now_us = 0
         self._to: dict[type, Callable[[Any], None]] = {
             fx.Append: lambda effect: appends.add(effect.push),
-            fx.ResumeAppends: lambda effect: workers.writer.put(ResumeJob()),
+            fx.ResumeAppends: self._resume,
             fx.Trim: lambda effect: workers.writer.put(TrimJob(effect.below)),
             fx.LoadRows: workers.reader.put,
             fx.FindTime: workers.reader.put,
@@ -95,7 +96,8 @@ class Dispatch:
     def append_bytes(self) -> int:
         return self._appends.size
 
-    def run(self, made: Sequence[fx.Effect], event: Event | None = None) -> None:
+    def run(self, made: Sequence[fx.Effect], now_us: int, event: Event | None = None) -> None:
+        self._now_us = now_us
         self._event = event
         if type(event) is Push and not (made and type(made[0]) is fx.Append):
             self._outlets.released(event.size)
@@ -107,10 +109,9 @@ class Dispatch:
         if not self._appends:
             return ()
         group = self._appends.take(now_us)
-        if alone and self._in_flight == 0 and _is_small(group):
-            self._in_flight += 1
-            return self.written(self._workers.writer.commit([group]))
         self._in_flight += 1
+        if alone and self._in_flight == 1 and _is_small(group):
+            return self.written(self._workers.writer.commit([group]))
         self._workers.writer.put(group)
         return ()
 
@@ -135,6 +136,11 @@ class Dispatch:
         """What assembling on this thread has found out, for the core's next turn."""
         events, self._follow_ups = self._follow_ups, []
         return events
+
+    def _resume(self, _: fx.ResumeAppends) -> None:
+        """What this turn took before it heard of the failure belongs behind the failure."""
+        self.append(self._now_us, alone=False)
+        self._workers.writer.put(ResumeJob())
 
     def _answer(self, effect: fx.Confirm | fx.Refuse) -> None:
         self._out.append(Outgoing(effect))

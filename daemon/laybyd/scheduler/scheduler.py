@@ -112,7 +112,7 @@ class Scheduler:
             self._step(Late(late_us), now)
         self._step_events(now)
         if self._may_tick(late_us):
-            self._dispatch.run(self._core.tick(now))
+            self._dispatch.run(self._core.tick(now), now)
         for event in self._dispatch.append(now, alone=self._inbox.empty() and not self._events):
             self._step(event, self._now_us())
         self._dispatch.flush()
@@ -161,7 +161,7 @@ class Scheduler:
         del self._events[:taken]
 
     def _step(self, event: Event, now: int) -> None:
-        self._dispatch.run(self._core.step(event, now), event)
+        self._dispatch.run(self._core.step(event, now), now, event)
 
     def _may_tick(self, late_us: int) -> bool:
         """Deadlines come after events; when late, only after all that had reached the socket."""

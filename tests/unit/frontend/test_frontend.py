@@ -1,0 +1,141 @@
+"""The front-end over a real socket: what reaches the scheduler, what is answered at once."""
+
+from queue import SimpleQueue
+
+import msgpack
+import pytest
+import zmq
+
+from laybyd.core.effects import Deliver, Grant, Reply
+from laybyd.core.events import Poll, Push, Undelivered
+from laybyd.core.types import LIVE, Caller, Piece
+from laybyd.errors import AddressInUse
+from laybyd.frontend.frontend import FrontEnd, Setup
+from laybyd.scheduler.delivery import Outgoing
+from laybyd.scheduler.scheduler import Drained, Events
+from laybyd.wire.encode import Greeting
+
+PATIENCE_S = 10
+
+
+class Rig:
+    def __init__(self, pending_bytes: int = 1 << 20) -> None:
+        self.items, self.failures = SimpleQueue(), SimpleQueue()
+        greeting = Greeting("layby test", b"store", 1, 7)
+        setup = Setup(["tcp://127.0.0.1:0"], pending_bytes, greeting)
+        self.front = FrontEnd(setup, self.items.put, self.failures.put)
+        self.front.start()
+        self.context = zmq.Context()
+        self.peer = self.context.socket(zmq.DEALER)
+        self.peer.linger = 0
+        self.peer.rcvtimeo = PATIENCE_S * 1000
+        self.peer.connect(self.front.endpoints[0])
+
+    def close(self) -> None:
+        self.peer.close()
+        self.context.term()
+        self.front.stop()
+        assert self.failures.empty(), self.failures.get()
+
+    def say(self, *frames: bytes, **fields) -> None:
+        self.peer.send_multipart([*frames] if frames else [msgpack.packb(fields)])
+
+    def answer(self) -> dict:
+        return msgpack.unpackb(self.peer.recv_multipart()[0])
+
+    def events(self, wanted: int) -> list:
+        events: list = []
+        while len(events) < wanted:
+            item = self.items.get(timeout=PATIENCE_S)
+            assert isinstance(item, Events), item
+            events += item.events
+        return events
+
+
+@pytest.fixture
+def rig():
+    rig = Rig()
+    yield rig
+    rig.close()
+
+
+def test_requests_reach_the_scheduler_in_order(rig):
+    for n in range(3):
+        rig.say(op="push", topic="app", data=b"%d" % n)
+    rig.say(op="poll", group="g", topics=["app"], messages=1, bytes=1, wait_ms=0)
+    events = rig.events(4)
+    assert [event.body.data for event in events[:3]] == [b"0", b"1", b"2"]
+    assert isinstance(events[3], Poll)
+
+
+def test_an_answer_finds_its_way_back(rig):
+    rig.say(op="push", topic="app", data=b"1", id=5)
+    (push,) = rig.events(1)
+    rig.front.send([Outgoing(Reply(push.caller, {"first": 1, "count": 1}))])
+    assert rig.answer() == {"ok": True, "boot": 7, "id": 5, "first": 1, "count": 1}
+
+
+def test_blocks_follow_the_map_whatever_their_size(rig):
+    rig.say(op="poll", group="g", topics=["app"], messages=1, bytes=1, wait_ms=0)
+    (poll,) = rig.events(1)
+    grants = tuple(Grant(b"%d" % n, "app", LIVE, n, 1000, False, (Piece(n, n, n),)) for n in (1, 2))
+    deliver = Deliver(poll.caller, "g", 1, grants)
+    rig.front.send([Outgoing(deliver, (b"small", b"x" * 100_000))])
+    _, small, large = rig.peer.recv_multipart()
+    assert (small, len(large)) == (b"small", 100_000)
+
+
+def test_hello_is_answered_here(rig):
+    rig.say(op="hello")
+    answer = rig.answer()
+    assert (answer["server"], answer["store"], answer["boot"]) == ("layby test", b"store", 7)
+
+
+def test_junk_is_refused_and_the_next_request_is_heard(rig):
+    rig.say(b"\xc1")
+    assert rig.answer()["code"] == "bad_request"
+    rig.say(op="hello")
+    assert rig.answer()["ok"]
+
+
+def test_a_message_of_very_many_frames_is_refused_once_and_skipped(rig):
+    rig.say(*[b"x"] * 5_000)
+    assert rig.answer()["code"] == "bad_request"
+    rig.say(op="hello")
+    assert rig.answer()["ok"]
+    assert rig.front.counters["bad_request"] == 1
+
+
+def test_an_answer_to_nobody_comes_back_as_undelivered(rig):
+    gone = Caller(b"nobody")
+    grant = Grant(b"lease", "app", LIVE, 1, 1000, False, (Piece(1, 1, 1),))
+    rig.front.send([Outgoing(Deliver(gone, "g", 1, (grant,)), (b"block",))])
+    assert rig.events(1) == [Undelivered(gone, "g", (b"lease",))]
+
+
+def test_asked_to_drain_it_says_when_the_socket_is_empty(rig):
+    rig.front.ask_drain()
+    assert rig.items.get(timeout=PATIENCE_S) == Drained()
+
+
+def test_above_the_pending_bytes_a_push_loses_its_body_and_settles_do_not():
+    rig = Rig(pending_bytes=1_000)
+    try:
+        for _ in range(2):
+            rig.say(op="push", topic="app", data=b"x" * 900)
+        first, second = rig.events(2)
+        assert (first.body is None, second.body is None) == (False, True)
+        rig.front.released(first.size + second.size)
+        rig.say(op="push", topic="app", data=b"x" * 900)
+        (third,) = rig.events(1)
+        assert isinstance(third, Push)
+        assert third.body is not None
+    finally:
+        rig.close()
+
+
+def test_a_taken_address_is_said_by_name(rig):
+    setup = Setup([rig.front.endpoints[0]], 1000, Greeting("layby test", b"store", 1, 7))
+    second = FrontEnd(setup, rig.items.put, rig.failures.put)
+    with pytest.raises(AddressInUse, match="127.0.0.1"):
+        second.start()
