@@ -15,7 +15,9 @@ from laybyd.core.types import Caller, Parked, Progress, Row, TopicState, Verdict
 
 
 class Push(NamedTuple):
-    """A block, or a lone message (`packed` false) that may share a block with others."""
+    """A block, or a lone message (`packed` false) that may share a block with others.
+
+    `body` is None when the front-end had no room for the bytes: the push is refused `busy`."""
 
     caller: Caller
     topic: str
@@ -196,7 +198,7 @@ class Damaged(NamedTuple):
 
 class Shortened(NamedTuple):
     """The pieces of a lease did not fit one block (their times lie too far apart, or too many
-    bytes): it went out with its first `kept` pieces; the rest goes back to the front of its lane."""
+    bytes): it went out with its first `kept` pieces, the rest goes to the front of its lane."""
 
     group: str
     lease: bytes

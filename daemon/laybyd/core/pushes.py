@@ -161,6 +161,9 @@ class Pushes:
         """What stands against any new push."""
         if self.quiescing:
             return self._refuse(event, "quiescing", "the broker is stopping; push again later")
+        if event.body is None:
+            text = "more bytes are waiting for the disk than the broker holds; push again later"
+            return self._refuse(event, "busy", text)
         if self.full:
             text = f"the store is full; {self.pins}" if self.pins else "the store is full"
             return self._refuse(event, "store_full", text)

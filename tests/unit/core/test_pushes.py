@@ -184,6 +184,11 @@ class TestRepeats:
 
 
 class TestLimits:
+    def test_a_push_whose_bytes_were_not_kept_is_refused_and_advances_nothing(self):
+        pushes = make()
+        refused = refusal(pushes.push(push(1)._replace(body=None), 0))
+        assert (refused.code, refused.retry_ms > 0, refused.fields["expected"]) == ("busy", True, 1)
+
     def test_in_flight(self):
         pushes = make(producer_in_flight_max=2)
         pushes.push(push(1), 0)

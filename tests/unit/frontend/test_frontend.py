@@ -137,5 +137,5 @@ def test_above_the_pending_bytes_a_push_loses_its_body_and_settles_do_not():
 def test_a_taken_address_is_said_by_name(rig):
     setup = Setup([rig.front.endpoints[0]], 1000, Greeting("layby test", b"store", 1, 7))
     second = FrontEnd(setup, rig.items.put, rig.failures.put)
-    with pytest.raises(AddressInUse, match="127.0.0.1"):
+    with pytest.raises(AddressInUse, match=r"127\.0\.0\.1"):
         second.start()
