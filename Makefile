@@ -3,7 +3,7 @@ PYTHON   ?= python3
 SCENARIO ?= steady
 PY       := .venv/bin/python
 READY    := .venv/.ready
-SUITES   := tests/unit tests/contract tests/property tests/test_house.py
+SUITES   := tests/unit tests/contract tests/property tests/test_house.py tests/test_systemd.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check lint types unit integration load simulate bench lock

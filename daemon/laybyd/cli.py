@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +93,7 @@ def _serve(config: Config) -> int:
 
     set_up(config.log.level, config.log.format)
     faulthandler.enable(file=STDERR)
+    _allow_descriptors()
     for endpoint in config.open_endpoints:
         warning = "%s can be reached from other machines and nothing protects it (insecure: true)"
         log.warning(warning, endpoint, extra=facts("insecure"))
@@ -103,6 +105,13 @@ def _serve(config: Config) -> int:
     except Exception as error:
         log.exception("%s", Bug(type(error).__name__), extra=facts("ended", exit=int(Exit.BUG)))
         return Exit.BUG
+
+
+def _allow_descriptors() -> None:
+    """Each client's connection takes one; the usual soft limit of 1024 is for programs that use
+    select, which we do not."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> None:

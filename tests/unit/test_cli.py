@@ -1,7 +1,7 @@
 """The command laybyd: what it refuses, with which exit code, and what it says first."""
 
 import builtins
-import logging
+import resource
 from types import SimpleNamespace
 
 import pytest
@@ -10,12 +10,7 @@ from click.testing import CliRunner
 from laybyd import __version__, cli
 from laybyd.errors import Exit, StoreInUse
 
-
-@pytest.fixture(autouse=True)
-def _logging_as_before():
-    yield
-    logging.captureWarnings(capture=False)
-    logging.basicConfig(level=logging.WARNING, force=True)
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 @pytest.fixture
@@ -79,6 +74,16 @@ def test_an_open_address_is_warned_of(served):
 def test_the_end_is_the_exit_code(served, end, code):
     served.end = end
     assert laybyd().exit_code == code
+
+
+def test_the_broker_may_have_as_many_connections_as_the_system_allows(served):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    try:
+        laybyd()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_what_ended_it_is_logged(served):

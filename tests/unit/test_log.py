@@ -15,10 +15,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def logger():
-    yield logging.getLogger("laybyd.test")
-    logging.captureWarnings(capture=False)
-    logging.basicConfig(level=logging.WARNING, force=True)
+def logger(logging_as_before):
+    return logging.getLogger("laybyd.test")
 
 
 def test_a_terminal_gets_short_lines(logger):

@@ -67,7 +67,6 @@ class LimitsSection(Section):
     wait: Some = _CORE.wait_us_max
     pending_bytes: Annotated[int, _size("64KiB")] = 32 << 20
     ring_bytes: Annotated[int, _size("64KiB")] = 16 << 20
-    clients: Number = 10_000
     sessions: Number = _CORE.sessions_max
     groups: Number = _CORE.groups_max
 
