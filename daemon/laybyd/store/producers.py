@@ -75,17 +75,24 @@ class ProducerTable:
 
     def dump(self, now_us: int) -> bytes:
         """All that is remembered and not too old."""
-        self.fold()
-        return _packed(list(self._living(now_us)))
+        return _packed(list(self._copy()._living(now_us)))
 
     def states(self, now_us: int) -> list[ProducerState]:
         """The same, least recently seen first, for the core."""
-        self.fold()
         return [
             ProducerState(producer, recent[-1][0], seen.last_us, recent)
-            for producer, seen in self._living(now_us)
+            for producer, seen in self._copy()._living(now_us)
             if (recent := tuple(ROW.iter_unpack(seen.rows)))
         ]
+
+    def _copy(self) -> ProducerTable:
+        """With all that is new taken in; ours is not folded, its next fold must name it."""
+        copy = ProducerTable(self._kept)
+        copy._latest, copy._older = self._latest.copy(), self._older.copy()
+        copy._new = {name: bytearray(rows) for name, rows in self._new.items()}
+        copy._new_us = self._new_us.copy()
+        copy.fold()
+        return copy
 
     def _living(self, now_us: int) -> Iterator[tuple[bytes, _Seen]]:
         oldest = now_us - self._kept.for_us

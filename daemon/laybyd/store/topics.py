@@ -20,15 +20,14 @@ class TopicSums:
 
     def __init__(self, states: Iterable[TopicState] = ()) -> None:
         self._sums: dict[str, list[int]] = {one.name: list(one[1:]) for one in states}
-        self.numbers: dict[str, int] = {name: i for i, name in enumerate(self._sums)}
-
-    def __contains__(self, topic: str) -> bool:
-        return topic in self._sums
+        self.names = list(self._sums)
+        self.numbers = {name: number for number, name in enumerate(self.names)}
 
     def add(self, row: Row) -> None:
         sums = self._sums.get(row.topic)
         if sums is None:
-            self.numbers[row.topic] = len(self._sums)
+            self.numbers[row.topic] = len(self.names)
+            self.names.append(row.topic)
             self._sums[row.topic] = [row.first, row.last, row.messages, row.size, row.at_us]
             return
         sums[1] = row.first + row.messages - 1

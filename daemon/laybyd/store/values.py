@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Any
 from zlib import crc32
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from laybyd.core.types import Failure, GroupRecord, Parked
 from laybyd.store.base import Damaged

@@ -1,0 +1,112 @@
+"""LMDB, as this store uses it: one way to open a file, and what its errors mean to us.
+
+Owns the flags and the translation of errors. Must never know what is stored. Engine 0.9 is asked
+for by name: recycling rests on its file format. Never `writemap` (a full disk would end the
+process) and never `sync=False` (a power cut would lose what was confirmed).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from typing import TYPE_CHECKING
+
+import lmdb
+
+from laybyd.store.base import Damaged, Full, NoRight, StoreError, Unavailable, Unknown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_META = struct.Struct("=II8xQ96xQQ")
+"""Of one meta page behind its page header: magic, version, map size, last page, transaction."""
+
+_META_AT = 16
+_MAGIC = 0xBEEFC0DE
+_FULL_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LEAST_FREE = 1 << 20
+
+
+def open_env(path: Path, map_bytes: int, dbs: int = 0, create: bool = False) -> lmdb.Environment:
+    """Raises Damaged, NoRight or Unavailable, naming the file."""
+    if not create:
+        _check_file(path)
+    try:
+        env = lmdb.open(
+            str(path),
+            subdir=False,
+            map_size=map_bytes,
+            max_dbs=dbs,
+            mode=0o600,
+            create=create,
+            lib_version=0,
+        )
+        env.reader_check()
+    except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError) as error:
+        raise Damaged(f"{path} is not a file of this store: {error}") from error
+    except (lmdb.Error, OSError) as error:
+        raise unusable(error, path) from error
+    return env
+
+
+def _check_file(path: Path) -> None:
+    """A file cut short would end the process when a page behind its end is touched."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(1 << 16)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError as error:
+        raise Damaged(f"{path} is missing; restore the store from a backup") from error
+    except OSError as error:
+        raise unusable(error, path) from error
+    pages = [_last_page(head, at) for at in (0, page_size())]
+    newest = max((one for one in pages if one), default=None)
+    if newest is None:
+        raise Damaged(f"{path} is not a database file; restore the store from a backup")
+    if size < newest[1] * page_size():
+        raise Damaged(f"{path} is cut short at {size} bytes; restore the store from a backup")
+
+
+def _last_page(head: bytes, at: int) -> tuple[int, int] | None:
+    """(transaction, last page) of the meta page there."""
+    if len(head) < at + _META_AT + _META.size:
+        return None
+    magic, _, _, last, transaction = _META.unpack_from(head, at + _META_AT)
+    return (transaction, last) if magic == _MAGIC else None
+
+
+def page_size() -> int:
+    return os.sysconf("SC_PAGE_SIZE")
+
+
+def used_bytes(env: lmdb.Environment) -> int:
+    """How far into its file the database reaches."""
+    return (env.info()["last_pgno"] + 1) * page_size()
+
+
+def unusable(error: Exception, path: Path) -> StoreError:
+    """What a file that cannot be opened means."""
+    code = getattr(error, "code", None) or getattr(error, "errno", None)
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return NoRight(f"{path} may not be used: {error}")
+    return Unavailable(f"{path} cannot be opened: {error}")
+
+
+def failed(error: lmdb.Error, path: Path) -> StoreError:
+    """What a commit that failed means: Full when nothing was taken for want of room."""
+    if is_full(error, path):
+        return Full(f"no room left for {path}: {error}")
+    return Unknown(f"a commit to {path} failed: {error}")
+
+
+def is_full(error: lmdb.Error, path: Path) -> bool:
+    """The engine reports a short write, which is what a full disk makes, as EIO."""
+    if isinstance(error, lmdb.MapFullError | lmdb.TxnFullError) or error.code in _FULL_CODES:
+        return True
+    return error.code == errno.EIO and free_bytes(path) < _LEAST_FREE
+
+
+def free_bytes(path: Path) -> int:
+    stat = os.statvfs(path)
+    return stat.f_bavail * stat.f_frsize
