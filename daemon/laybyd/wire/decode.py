@@ -79,10 +79,10 @@ def _event(
 ) -> Event | Hello:
     if "op" not in request:
         raise f.FieldError("op is missing")
-    op = request["op"]
+    op = f.as_text(request["op"])
     if op == "push":
         return _push(caller, request, body, limits)
-    if (known := _OPS.get(op) if type(op) is str else None) is None:
+    if (known := _OPS.get(op)) is None:
         raise f.FieldError("op: no such operation in version 1", "unknown_op")
     if len(body) > 1:
         raise f.FieldError(f"{op} takes no block frame")
@@ -334,4 +334,4 @@ _OPS: dict[str, _Op] = {
     "extend": _Op(_LARGE, f.Fields(_IN_GROUP, _PROGRESS), _extend),
     "goodbye": _Op(_SMALL, f.Fields(_IN_GROUP, {}), _goodbye),
     "read": _Op(_SMALL, _READ, _read),
-} | {verb: _Op(_SMALL, fields, make) for verb, (fields, make) in OPERATIONS.items()}
+} | {verb: _Op(_LARGE, fields, make) for verb, (fields, make) in OPERATIONS.items()}

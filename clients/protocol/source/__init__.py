@@ -1,0 +1,1 @@
+"""Where the vectors and the examples of PROTOCOL.md come from: `clients.protocol.source`."""
