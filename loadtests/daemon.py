@@ -6,6 +6,7 @@ Owns the process, its port and its directory. Must never know what the daemon is
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import socket
@@ -62,18 +63,28 @@ class DaemonProcess:
         return self._running.pid
 
     @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "the daemon has not been started"
         return self._process
 
-    def launch(self) -> subprocess.Popen[bytes]:
-        """Start it without waiting."""
+    def launch(self, user: int | None = None, **environment: str) -> subprocess.Popen[bytes]:
+        """Start it without waiting, as another user and with more in its environment if asked."""
         arguments = [command("laybyd"), "--data", str(self.store), "--listen", self.url]
         for key, value in self.settings.items():
             arguments += ["--set", f"{key}={value}"]
         with (self.home / "laybyd.log").open("ab") as log:
             self._process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.home
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.home,
+                env=os.environ | environment,
+                user=user,
             )
         return self._process
 
@@ -115,7 +126,7 @@ class DaemonProcess:
 
     def stop(self) -> int:
         """Ask it to end, twice if it still waits for leases; kills it when it does not."""
-        if self._process is None or self._process.poll() is not None:
+        if not self.running:
             return self._process.returncode if self._process else 0
         self.signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,0 +1,87 @@
+"""kill -9 of the daemon at any moment: what was confirmed is there, once, and stays settled."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadtests.audit import DAEMON, Kill, Story, audit
+from tests.integration.daemon_process import DaemonProcess, Peers, read_back
+from tests.integration.under_kills import WINDOW, Consumer, Producer, name_of, now_us
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import MakeDaemon
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+KILLS = 20
+CONSUMERS = 3
+PATIENCE_S = 20
+GRACE_US = 500_000
+
+
+def kill_with_a_full_window(daemon: DaemonProcess, producer: Producer, after: int) -> int:
+    """Waits for `after` more confirms and a full window, kills; how many were in flight."""
+    with producer.changed:
+        wanted = len(producer.confirmed) + after
+        assert producer.changed.wait_for(
+            lambda: len(producer.confirmed) >= wanted and len(producer.window) == WINDOW,
+            PATIENCE_S,
+        ), f"no progress: {producer.error}"
+        daemon.kill()
+        return len(producer.window)
+
+
+def wait_until_settled(producer: Producer, consumers: list[Consumer]) -> None:
+    """The last pushes are confirmed, and every confirmed one's ack is."""
+    with producer.changed:
+        producer.closing = True
+        assert producer.changed.wait_for(lambda: not producer.window, PATIENCE_S)
+        wanted = {push.position for push in producer.confirmed}
+        producer.changed.wait_for(
+            lambda: wanted.issubset(set().union(*(one.settled for one in consumers))), PATIENCE_S
+        )
+
+
+@pytest.mark.timeout(180)
+def test_twenty_kills_under_load(make_daemon: MakeDaemon):
+    chance = random.Random(20)
+    daemon = make_daemon(groups__lease="5s")
+    daemon.start()
+    changed = threading.Condition()
+    producer = Producer(daemon.url, "producer", changed)
+    consumers = [Consumer(daemon.url, f"consumer-{i}", changed) for i in range(CONSUMERS)]
+    ends = [producer, *consumers]
+    for end in ends:
+        end.start()
+    kills, in_flight = [], []
+    for _ in range(KILLS):
+        in_flight.append(kill_with_a_full_window(daemon, producer, chance.randrange(1, 2_000)))
+        at_us = now_us()
+        daemon.start()
+        for end in ends:
+            end.reconnect()
+        kills.append(Kill(DAEMON, at_us, now_us() + GRACE_US))
+    wait_until_settled(producer, consumers)
+    for end in ends:
+        end.finish()
+
+    handled = [record for consumer in consumers for record in consumer.handled.values()]
+    account = audit(Story(producer.confirmed, handled, kills=kills))
+    assert not account.faults
+    assert in_flight == [WINDOW] * KILLS
+    assert account.boots == KILLS + 1
+    assert account.acked == account.pushed
+    the_log_holds_each_once(daemon, producer)
+
+
+def the_log_holds_each_once(daemon: DaemonProcess, producer: Producer) -> None:
+    peers = Peers(daemon.url)
+    log = [(position, name_of(data)) for position, _, data in read_back(peers.peer())]
+    peers.close()
+    assert [position for position, _ in log] == list(range(1, len(log) + 1))
+    assert len({name for _, name in log}) == len(log)
+    assert {tuple(push) for push in producer.confirmed} == set(log)
