@@ -105,7 +105,7 @@ def split(block: Buffer) -> list[Item]:
     base = head.base_us
     stamps: Iterable[int | None] = [base or None] * head.messages
     if head.flags & TIMES:
-        stamps = [base + after for after in numbers("I", times)]
+        stamps = [base + after or None for after in numbers("I", times)]
     n = head.messages
     return [
         Item(data, key or None, fields or None, at_us)

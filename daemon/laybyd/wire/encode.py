@@ -18,6 +18,7 @@ from laybyd.wire.codes import CODES
 from laybyd.wire.decode import Hello, Refusal
 from laybyd.wire.fields import clipped
 from laybyd.wire.limits import ANSWER_HISTORY, ANSWER_MAP_BYTES, ANSWER_REASON_BYTES, Limits
+from laybyd.wire.operate import settings_to_wire
 
 PROTOCOL = 1
 
@@ -97,7 +98,7 @@ def _confirm(effect: Confirm, _: Blocks, boot: int) -> list[Any]:
 def _deliver(effect: Deliver, blocks: Blocks, boot: int) -> list[Any]:
     leases = [_lease(grant) for grant in effect.leases]
     answer = _head(effect.caller, boot)
-    answer |= {"n": effect.n, "leases": leases, "refused": lost_to_wire(effect.refused)}
+    answer |= {"n": effect.n, "leases": leases, "refused": _lost(effect.refused)}
     if effect.why:
         answer["why"] = effect.why
     packed = msgpack.packb(answer)
@@ -155,7 +156,10 @@ def _read_out(effect: ReadOut, blocks: Blocks, boot: int) -> list[Any]:
 
 def _reply(effect: Reply, blocks: Blocks, boot: int) -> list[Any]:
     """A page too large for one map is cut: its reader goes on after the last entry."""
-    answer = {**_head(effect.caller, boot), **effect.fields}
+    answer = _head(effect.caller, boot)
+    for key, value in effect.fields.items():
+        translate = _TRANSLATED.get(key)
+        answer[key] = translate(value) if translate else value
     packed = msgpack.packb(answer)
     while len(packed) > ANSWER_MAP_BYTES and (key := _longest_page(answer)):
         page = answer[key]
@@ -178,6 +182,13 @@ def _longest_page(answer: dict[str, Any]) -> str:
 
 _NEVER_CUT = frozenset({"refused", "missing", "first", "ranges"})
 
+_TRANSLATED: dict[str, Callable[[Any], object]] = {
+    "refused": lambda refused: _lost(refused),
+    "missing": lambda pairs: _flat(pairs),
+    "settings": settings_to_wire,
+}
+"""Fields of a Reply that the core has in its own words; all others are as on the wire."""
+
 _MAKERS: dict[type, Callable[[Any, Blocks, int], list[Any]]] = {
     Refuse: _refuse,
     Confirm: _confirm,
@@ -190,15 +201,19 @@ _MAKERS: dict[type, Callable[[Any, Blocks, int], list[Any]]] = {
 # ---- parts ------------------------------------------------------------------------------------
 
 
-def lost_to_wire(refused: Iterable[Lost]) -> list[dict[str, object]]:
+def _lost(refused: Iterable[Lost]) -> list[dict[str, object]]:
     return [
         {
             "lease": lost.lease,
-            "ranges": [position for pair in lost.ranges for position in pair],
+            "ranges": _flat(lost.ranges),
             "code": lost.code,
         }
         for lost in refused
     ]
+
+
+def _flat(pairs: Iterable[tuple[int, int]]) -> list[int]:
+    return [position for pair in pairs for position in pair]
 
 
 def _head(caller: Caller, boot: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ microseconds. Must never know what a verb does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from laybyd.core.events import Operate
@@ -56,7 +56,7 @@ def _setting_to_core(key: str, value: Any) -> tuple[str, int | tuple[int, ...]]:
     return key_us, tuple(ms * 1_000 for ms in value) if type(value) is tuple else value * 1_000
 
 
-def settings_to_wire(settings: dict[str, Any]) -> dict[str, Any]:
+def settings_to_wire(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The other way round, for answers: GroupSettings as a map -> names and units of the wire."""
     return dict(_setting_to_wire(key, value) for key, value in settings.items())
 
