@@ -245,19 +245,22 @@ def _text_column(texts: list[bytes]) -> list[Buffer]:
 # ---- cutting and packing ----------------------------------------------------------------------
 
 
+_NOTHING = memoryview(b"")
+
+
 class _Cut(NamedTuple):
     """Some neighbouring messages of a block, as views of its columns."""
 
     messages: int
     base_us: int
     lengths: memoryview
-    hashes: memoryview
-    times: memoryview
-    key_lengths: memoryview
-    keys: memoryview
-    header_lengths: memoryview
-    headers: memoryview
     bodies: memoryview
+    hashes: memoryview = _NOTHING
+    times: memoryview = _NOTHING
+    key_lengths: memoryview = _NOTHING
+    keys: memoryview = _NOTHING
+    header_lengths: memoryview = _NOTHING
+    headers: memoryview = _NOTHING
 
 
 def cut(block: Buffer, i: int, j: int) -> bytes:
@@ -291,20 +294,26 @@ def _cut(block: Buffer, i: int, j: int) -> _Cut:
     head = header(block)
     if not 0 <= i <= j < head.messages:
         raise BlockError(f"no messages {i} to {j} in a block of {head.messages}")
-    lengths, hashes, times, keys, headers, bodies = columns(memoryview(block), head)
-    end, n = j + 1, head.messages
+    view, end, n = memoryview(block), j + 1, head.messages
+    if not head.flags:
+        lengths, bodies = view[HEADER_SIZE : HEADER_SIZE + 4 * n], view[HEADER_SIZE + 4 * n :]
+        if end - i == n:
+            return _Cut(n, head.base_us, lengths, bodies)
+        bodies = _slice("I", lengths, bodies, i, end)
+        return _Cut(end - i, head.base_us, lengths[4 * i : 4 * end], bodies)
+    lengths, hashes, times, keys, headers, bodies = columns(view, head)
     key_lengths, header_lengths = keys[: 2 * n], headers[: 2 * n]
     return _Cut(
         end - i,
         head.base_us,
         lengths[4 * i : 4 * end],
+        _slice("I", lengths, bodies, i, end),
         hashes[8 * i : 8 * end],
         times[4 * i : 4 * end],
         key_lengths[2 * i : 2 * end],
         _slice("H", key_lengths, keys[2 * n :], i, end),
         header_lengths[2 * i : 2 * end],
         _slice("H", header_lengths, headers[2 * n :], i, end),
-        _slice("I", lengths, bodies, i, end),
     )
 
 

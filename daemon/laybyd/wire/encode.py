@@ -6,7 +6,7 @@ what it is. Blocks are passed through as they are given (bytes or received frame
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
@@ -36,30 +36,49 @@ class Greeting(NamedTuple):
     features: tuple[str, ...] = ()
 
 
-def encode(effect: Effect, blocks: Blocks, boot: int) -> list[Any]:
-    """The frames of one answer, routing id first; `blocks` are those of the effect, in order."""
-    make = _MAKERS.get(type(effect))
-    if make is None:
-        raise TypeError(f"no answer to a client: {type(effect).__name__}")
-    return make(effect, blocks, boot)
+# ---- parts ------------------------------------------------------------------------------------
 
 
-def encode_refusal(refusal: Refusal, boot: int) -> list[Any]:
-    effect = Refuse(refusal.caller, refusal.code, refusal.text, 0, refusal.fields)
-    return _refuse(effect, (), boot)
+def _lost(refused: Iterable[Lost]) -> list[dict[str, object]]:
+    return [
+        {
+            "lease": lost.lease,
+            "ranges": _flat(lost.ranges),
+            "code": lost.code,
+        }
+        for lost in refused
+    ]
 
 
-def encode_hello(hello: Hello, greeting: Greeting) -> list[Any]:
-    fields = {
-        "version": PROTOCOL,
-        "server": greeting.server,
-        "store": greeting.store,
-        "epoch": greeting.epoch,
-        "limits": greeting.limits._asdict(),
-        "features": list(greeting.features),
-    }
-    answer = _head(hello.caller, greeting.boot) | fields
-    return _frames(hello.caller, msgpack.packb(answer))
+def _flat(pairs: Iterable[tuple[int, int]]) -> list[int]:
+    return [position for pair in pairs for position in pair]
+
+
+def _head(caller: Caller, boot: int) -> dict[str, Any]:
+    head: dict[str, Any] = {"ok": True, "boot": boot}
+    if caller.id is not None:
+        head["id"] = caller.id
+    return head
+
+
+def _ranges(pieces: Iterable[Piece]) -> list[int]:
+    """[from, to, ...]; pieces that follow each other are one range."""
+    ranges: list[int] = []
+    for piece in pieces:
+        if ranges and ranges[-1] + 1 == piece.first:
+            ranges[-1] = piece.last
+        else:
+            ranges += (piece.first, piece.last)
+    return ranges
+
+
+def _endless(at_us: Iterable[int]) -> Iterable[int]:
+    """A cut answer has more times than blocks; one without times has zeros."""
+    return chain(at_us, repeat(0))
+
+
+def _frames(caller: Caller, packed: bytes, blocks: Blocks = ()) -> list[Any]:
+    return [caller.peer, *caller.envelope, packed, *blocks]
 
 
 # ---- one kind of answer each ------------------------------------------------------------------
@@ -175,19 +194,26 @@ def _longest_page(answer: dict[str, Any]) -> str:
     pages = {
         key: len(value)
         for key, value in answer.items()
-        if key not in _NEVER_CUT and isinstance(value, list | tuple) and len(value) > 1
+        if key not in _NEVER_CUT and _is_page(value)
     }
     return max(pages, key=lambda key: pages[key], default="")
 
 
-_NEVER_CUT = frozenset({"refused", "missing", "first", "ranges"})
+def _is_page(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 1 and isinstance(value[0], Mapping)
+
+
+_NEVER_CUT = frozenset({"refused"})
 
 _TRANSLATED: dict[str, Callable[[Any], object]] = {
-    "refused": lambda refused: _lost(refused),
-    "missing": lambda pairs: _flat(pairs),
+    "refused": _lost,
+    "missing": _flat,
     "settings": settings_to_wire,
 }
 """Fields of a Reply that the core has in its own words; all others are as on the wire."""
+
+
+# ---- the way in ------------------------------------------------------------------------------
 
 _MAKERS: dict[type, Callable[[Any, Blocks, int], list[Any]]] = {
     Refuse: _refuse,
@@ -198,46 +224,27 @@ _MAKERS: dict[type, Callable[[Any, Blocks, int], list[Any]]] = {
 }
 
 
-# ---- parts ------------------------------------------------------------------------------------
+def encode(effect: Effect, blocks: Blocks, boot: int) -> list[Any]:
+    """The frames of one answer, routing id first; `blocks` are those of the effect, in order."""
+    make = _MAKERS.get(type(effect))
+    if make is None:
+        raise TypeError(f"no answer to a client: {type(effect).__name__}")
+    return make(effect, blocks, boot)
 
 
-def _lost(refused: Iterable[Lost]) -> list[dict[str, object]]:
-    return [
-        {
-            "lease": lost.lease,
-            "ranges": _flat(lost.ranges),
-            "code": lost.code,
-        }
-        for lost in refused
-    ]
+def encode_refusal(refusal: Refusal, boot: int) -> list[Any]:
+    effect = Refuse(refusal.caller, refusal.code, refusal.text, 0, refusal.fields)
+    return _refuse(effect, (), boot)
 
 
-def _flat(pairs: Iterable[tuple[int, int]]) -> list[int]:
-    return [position for pair in pairs for position in pair]
-
-
-def _head(caller: Caller, boot: int) -> dict[str, Any]:
-    head: dict[str, Any] = {"ok": True, "boot": boot}
-    if caller.id is not None:
-        head["id"] = caller.id
-    return head
-
-
-def _ranges(pieces: Iterable[Piece]) -> list[int]:
-    """[from, to, ...]; pieces that follow each other are one range."""
-    ranges: list[int] = []
-    for piece in pieces:
-        if ranges and ranges[-1] + 1 == piece.first:
-            ranges[-1] = piece.last
-        else:
-            ranges += (piece.first, piece.last)
-    return ranges
-
-
-def _endless(at_us: Iterable[int]) -> Iterable[int]:
-    """A cut answer has more times than blocks; one without times has zeros."""
-    return chain(at_us, repeat(0))
-
-
-def _frames(caller: Caller, packed: bytes, blocks: Blocks = ()) -> list[Any]:
-    return [caller.peer, *caller.envelope, packed, *blocks]
+def encode_hello(hello: Hello, greeting: Greeting) -> list[Any]:
+    fields = {
+        "version": PROTOCOL,
+        "server": greeting.server,
+        "store": greeting.store,
+        "epoch": greeting.epoch,
+        "limits": greeting.limits._asdict(),
+        "features": list(greeting.features),
+    }
+    answer = _head(hello.caller, greeting.boot) | fields
+    return _frames(hello.caller, msgpack.packb(answer))
