@@ -47,11 +47,11 @@ def test_a_store_of_its_own_shows_no_keys(owned: Owned) -> None:
 
 
 def test_large_commits_are_refused_when_full_and_small_ones_never(owned: Owned) -> None:
-    body = bytes(100_000)
-    for at in range(19):
+    body = bytes(1 << 20)
+    for at in range(17):
         owned.put((b"body%d" % at, body))
     with pytest.raises(Full):
-        owned.put((b"body-x", bytes(300_000)))
+        owned.put((b"body-x", bytes(2 << 20)))
     assert owned.store.room().state_full
     before = everything(owned).keys()
     for at in range(200):

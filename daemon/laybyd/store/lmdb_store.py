@@ -123,17 +123,8 @@ class LmdbStore:
         made = self._directory.path / "state.new"
         state = self._opened_state(made, create=True)
         try:
-            state.set_meta(
-                Meta(
-                    format=FORMAT,
-                    store_id=os.urandom(ID_BYTES),
-                    epoch=1,
-                    epoch_from=1,
-                    boot=0,
-                    first=1,
-                    last=0,
-                )
-            )
+            state.set_meta(Meta(FORMAT, os.urandom(ID_BYTES), 1, 1, 0, 1, 0))
+            state.take_ballast()
         finally:
             state.close()
         self._directory.rename(made, self._directory.state)

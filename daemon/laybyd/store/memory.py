@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from laybyd.core.types import Row
-from laybyd.store import records
+from laybyd.store import limits, records
 from laybyd.store.base import (
     Appended,
     Fence,
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 
     from laybyd.core.types import ProducerState, TopicState
     from laybyd.store.base import NewBlock, ProducerRow, Put
-
-SMALL_COMMIT = 64 << 10
-"""A state commit up to this size is taken even above the limit: settles must always work."""
-
-HEADROOM = 32 << 20
-"""The log counts as full this much early (at most an eighth of it), for what is under way."""
 
 
 class _Stored(NamedTuple):
@@ -183,12 +177,12 @@ class MemoryStore:
 
     def room(self) -> Room:
         used = self._log_bytes + self._map.size
-        log_limit = self._log_limit - min(HEADROOM, self._log_limit // 8)
+        log_limit = self._log_limit - limits.log_headroom(self._log_limit)
         return Room(
             used=used,
             limit=self._log_limit + self._state_limit,
             log_full=self._full[0] or self._log_bytes > log_limit,
-            state_full=self._full[1] or self._map.size > self._state_limit * 9 // 10,
+            state_full=self._full[1] or limits.is_state_full(self._map.size, self._state_limit),
         )
 
     def facts(self) -> StoreFacts:
@@ -211,8 +205,8 @@ class MemoryStore:
         with self._lock:
             self._check(fence)
             size = sum(len(put[1] or b"") for put in puts)
-            full = self._full[1] or self._map.size + size > self._state_limit
-            if full and size > SMALL_COMMIT:
+            budget = -limits.RESERVE_BYTES if self._full[1] else self._state_limit
+            if not limits.takes_state(self._map.size, size, budget):
                 raise Full("the state store is full")
             fault = self._fault("commit_state")
             if fault and not fault.applied:

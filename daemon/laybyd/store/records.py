@@ -34,11 +34,15 @@ def encode(ops: Iterable[fx.StateOp], body_of: Callable[[fx.Park], bytes | None]
     """The puts of one commit. `body_of` packs the bytes of a Park that has pieces, as they were
     before the commit; where it gives None (damaged) the record goes without."""
     puts: list[Put] = []
+    clock = 0
     for op in ops:
         if isinstance(op, fx.Park):
             _park(op, body_of, puts)
+            clock = max(clock, op.record.due_us - op.record.delay_us)
         else:
             _ENCODERS[type(op)](op, puts)
+    if clock:
+        _put(puts, keys.CLOCK, clock)
     return puts
 
 
@@ -77,7 +81,6 @@ def _park(op: fx.Park, body_of: Callable[[fx.Park], bytes | None], puts: list[Pu
     if op.lane == DEFERRED:
         timer = keys.timer(record.gid, record.due_us, record.first)
         puts.append((timer, keys.position(record.last)))
-        _put(puts, keys.CLOCK, record.due_us - record.delay_us)
     if op.body and (body := body_of(op)) is not None:
         puts.append((keys.body(record.gid, record.block), body))
 
@@ -160,7 +163,8 @@ def load_forgotten(store: Readable) -> dict[str, int]:
 
 
 def load_clock(store: Readable) -> int:
-    """The latest time at which a message is known to have been parked; 0 when none was."""
+    """When a message was last parked; 0 when none was. No boot's time may begin before it, or
+    what is deferred would wait longer than it was told to."""
     return int(_one(store, keys.CLOCK, 0))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from laybyd.store import engine
+from laybyd.store import engine, limits
 from laybyd.store.base import Damaged, Full
 from laybyd.store.producers import ProducerTable
 from laybyd.store.segment import Segment
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from laybyd.store.statedb import StateDb
 
 _T = TypeVar("_T")
-
-HEADROOM_BYTES = 32 << 20
-"""The log counts as full this much early (at most an eighth of it): what the broker has already
-taken in must still find room."""
 
 
 class View(NamedTuple):
@@ -57,7 +53,7 @@ class Segments:
         self._spares = spares
         self._segment_bytes = segment_bytes
         self._max_segments = max(2, log_bytes // segment_bytes)
-        self._headroom = min(HEADROOM_BYTES, self._max_segments * segment_bytes // 8)
+        self._headroom = limits.log_headroom(self._max_segments * segment_bytes)
         self._disk_full = False
         self._table = ProducerTable()
         self._view = View([], [])

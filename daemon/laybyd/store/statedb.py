@@ -7,6 +7,7 @@ settling and trimming must always work, for they are what makes room.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +16,7 @@ from zlib import crc32
 import lmdb
 import msgpack
 
-from laybyd.store import engine
+from laybyd.store import engine, limits
 from laybyd.store.base import Damaged, Erase, Full, Unavailable
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
     from laybyd.store.base import Put
 
+log = logging.getLogger("laybyd.store")
+
 FORMAT = 1
-SMALL_COMMIT = 64 << 10
-RESERVE_BYTES = 64 << 20
+SLACK_BYTES = 64 << 20
 """Address space above twice the budget (deleted pages are not always of use at once)."""
 
 BALLAST_BYTES = 4 << 20
@@ -74,11 +76,14 @@ class StateDb:
         self._ballast = ballast
         self._budget = budget
         self._lock = threading.Lock()
-        self._env = engine.open_env(path, 2 * budget + RESERVE_BYTES, create=create)
+        self._is_open = True
+        self._gave_ballast = False
+        self._env = engine.open_env(path, 2 * budget + SLACK_BYTES, create=create)
         self._measure()
 
     def close(self) -> None:
         with self._lock:
+            self._is_open = False
             self._env.close()
 
     # ---- what makes it a store
@@ -107,7 +112,7 @@ class StateDb:
     def commit(self, puts: Sequence[Put]) -> None:
         """All or nothing, durable when it returns. Raises Full or Unknown."""
         size = sum(len(put[1] or b"") for put in puts)
-        if size > SMALL_COMMIT and self.used + size > self._budget:
+        if not limits.takes_state(self.used, size, self._budget):
             raise Full(f"the delivery state has reached {self.used} of {self._budget} bytes")
         self._commit(puts)
 
@@ -126,8 +131,7 @@ class StateDb:
 
     @property
     def is_full(self) -> bool:
-        """Room for bytes of messages is nearly gone."""
-        return self.used > self._budget * 9 // 10
+        return self._gave_ballast or limits.is_state_full(self.used, self._budget)
 
     def _commit(self, puts: Sequence[Put]) -> None:
         with self._lock:
@@ -169,24 +173,31 @@ class StateDb:
             self._ballast.unlink()
         except OSError:
             return False
+        self._gave_ballast = True
         return True
+
+    def take_ballast(self) -> None:
+        """Write it, so that its disk blocks are really there. Without room there is none."""
+        made = self._ballast.with_name(self._ballast.name + ".new")
+        try:
+            with made.open("wb") as file:
+                made.chmod(0o600)
+                file.write(bytes(BALLAST_BYTES))
+                file.flush()
+                os.fdatasync(file.fileno())
+            made.rename(self._ballast)
+        except OSError as error:
+            log.warning("no room for the ballast of %s: %s", self.path, error)
+            made.unlink(missing_ok=True)
 
     def housekeep(self) -> None:
         """Free the slots of readers that died; put the ballast back when there is room again."""
         with self._lock:
-            self._env.reader_check()
-            if not self._ballast.exists() and engine.free_bytes(self.path) > 4 * BALLAST_BYTES:
-                self._take_ballast()
-
-    def _take_ballast(self) -> None:
-        made = self._ballast.with_name(self._ballast.name + ".new")
-        fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, bytes(BALLAST_BYTES))
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
-        made.rename(self._ballast)
+            if self._is_open:
+                self._env.reader_check()
+        if not self._ballast.exists() and engine.free_bytes(self.path) > 4 * BALLAST_BYTES:
+            self.take_ballast()
+        self._gave_ballast = not self._ballast.exists()
 
 
 def _erase(txn: lmdb.Transaction, span: Erase) -> None:
