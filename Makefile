@@ -1,6 +1,7 @@
 # Each target does its own set-up: a .venv from requirements.lock, made once.
 PYTHON   ?= python3
 SCENARIO ?= steady
+SEEDS    ?= 50
 PY       := .venv/bin/python
 READY    := .venv/.ready
 SUITES   := tests/unit tests/contract tests/property tests/test_house.py tests/test_systemd.py
@@ -46,7 +47,7 @@ load: $(READY)
 	$(PY) -m loadtests $(SCENARIO)
 
 simulate: $(READY)
-	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED))
+	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 bench: $(READY)
 	$(PY) -m loadtests.bench

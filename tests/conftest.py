@@ -1,4 +1,4 @@
-"""What every test may ask for: a real daemon, and logging left as it was."""
+"""What any test may ask for."""
 
 from __future__ import annotations
 
@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadtests.daemon import DaemonProcess
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
-    """A laybyd process on a new store and a free port of loopback; gone after the test."""
-    with DaemonProcess(tmp_path / "daemon") as running:
-        yield running
 
 
 @pytest.fixture

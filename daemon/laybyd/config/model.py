@@ -41,7 +41,7 @@ def _size(least: str, most: str = "1024TiB") -> BeforeValidator:
 
 Duration = Annotated[int, BeforeValidator(between(duration_us, "0s", "365d"))]
 """Microseconds."""
-Some = Annotated[int, BeforeValidator(between(duration_us, "1ms", "365d"))]
+Interval = Annotated[int, BeforeValidator(between(duration_us, "1ms", "365d"))]
 """Microseconds, and not none."""
 Share = Annotated[int, BeforeValidator(between(share_ppm, "0%", "100%"))]
 """Parts per million."""
@@ -64,7 +64,7 @@ class LimitsSection(Section):
     max_message: Annotated[int, _size("1B")] = 1 << 20
     max_block: Annotated[int, _size("4KiB")] = 2 << 20
     max_messages: Annotated[int, Field(ge=1, le=1 << 20)] = 65_536
-    wait: Some = _CORE.wait_us_max
+    wait: Interval = _CORE.wait_us_max
     pending_bytes: Annotated[int, _size("64KiB")] = 32 << 20
     ring_bytes: Annotated[int, _size("64KiB")] = 16 << 20
     sessions: Number = _CORE.sessions_max
@@ -72,17 +72,17 @@ class LimitsSection(Section):
 
 
 class GroupsSection(Section):
-    lease: Some = _GROUP.lease_us
-    max_handling: Some = _GROUP.max_handling_us
-    max_hold: Some = _GROUP.max_hold_us
+    lease: Interval = _GROUP.lease_us
+    max_handling: Interval = _GROUP.max_handling_us
+    max_hold: Interval = _GROUP.max_hold_us
     backoff: Annotated[
         tuple[Duration, ...], BeforeValidator(_as_tuple), Field(min_length=1, max_length=64)
     ] = _GROUP.backoff_us
     max_attempts: Annotated[int, Field(ge=1, le=1_000)] = _GROUP.max_attempts
-    live_slice: Some = _GROUP.live_slice_us
-    drain_slice: Some = _GROUP.drain_slice_us
-    hand_back_after: Some = _GROUP.hand_back_after_us
-    max_wait: Some = _GROUP.max_wait_us
+    live_slice: Interval = _GROUP.live_slice_us
+    drain_slice: Interval = _GROUP.drain_slice_us
+    hand_back_after: Interval = _GROUP.hand_back_after_us
+    max_wait: Interval = _GROUP.max_wait_us
     busy_share: Share = _GROUP.busy_share_ppm
     idle_after: Duration = _GROUP.idle_after_us
     reserve: Annotated[int, Field(ge=0, le=10_000)] = _GROUP.reserve
@@ -101,7 +101,7 @@ class BrokerSection(Section):
     history_last: Annotated[int, Field(ge=1, le=64)] = _CORE.history_last
     reason_bytes: Annotated[int, _size("64B", "64KiB")] = _CORE.reason_bytes_max
     producers: Number = _CORE.producers_max
-    producers_kept: Some = _CORE.producer_kept_us
+    producers_kept: Interval = _CORE.producer_kept_us
 
 
 class LogSection(Section):
