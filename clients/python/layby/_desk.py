@@ -1,0 +1,155 @@
+"""Where outcomes are handed in: the one place that messages and batches call, from any thread.
+
+Owns the rules of outcomes: one each, and what `with message:` does at its end. Must never know
+polls, threads, event loops or sockets: it is given a lock, a clock and a way to wake whoever sends.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+from layby import _fork
+from layby._lease import ACK, DEFER, FAIL, OUTCOMES, RELEASE, Run
+from layby._session import Session
+from layby._settling import cut_reason
+from layby.errors import AlreadySettled
+
+log = logging.getLogger("layby")
+
+OnError = Literal["continue", "raise"]
+
+
+class Desk:
+    def __init__(
+        self,
+        session: Session,
+        lock: AbstractContextManager[Any],
+        clock: Callable[[], float],
+        wake: Callable[[], object],
+        on_error: OnError,
+    ) -> None:
+        if on_error not in ("continue", "raise"):
+            raise ValueError('on_error is "continue" or "raise"')
+        self._session = session
+        self._lock = lock
+        self._clock = clock
+        self._wake = wake
+        self._raises = on_error == "raise"
+        self._born = _fork.generation
+
+    def settle(
+        self, run: Run, index: int, outcome: int, reason: str = "", delay_ms: int = -1
+    ) -> None:
+        """One message. A second, different outcome raises AlreadySettled."""
+        if self._born != _fork.generation:
+            _fork.check(self._born)
+        with self._lock:
+            lease = run.lease
+            was = lease.state[index]
+            if was:
+                _same(was, outcome)
+                return
+            lease.state[index] = outcome
+            session = self._session
+            settling = session.settling
+            now = self._clock()
+            if outcome == ACK:
+                first = settling.acked(lease, index, now)
+            else:
+                pieces = ((index, index + 1),)
+                first = settling.note(lease, pieces, outcome, now, cut_reason(reason), delay_ms)
+            self._close(run, 1)
+        if first:
+            self._wake()
+
+    def settle_rest(
+        self, runs: Iterable[Run], outcome: int, reason: str = "", delay_ms: int = -1
+    ) -> None:
+        """Every message of the runs that has no outcome, as one range where they are neighbours."""
+        _fork.check(self._born)
+        reason = cut_reason(reason)
+        with self._lock:
+            first = False
+            now = self._clock()
+            for run in runs:
+                if run.left:
+                    first |= self._settle_run(run, outcome, reason, delay_ms, now)
+        if first:
+            self._wake()
+
+    def _settle_run(self, run: Run, outcome: int, reason: str, delay_ms: int, now: float) -> bool:
+        pieces = list(run.open_pieces())
+        for begin, end in pieces:
+            run.lease.state[begin:end] = bytes((outcome,)) * (end - begin)
+        first = self._session.settling.note(run.lease, pieces, outcome, now, reason, delay_ms)
+        self._close(run, run.left)
+        return first
+
+    def _close(self, run: Run, messages: int) -> None:
+        run.left -= messages
+        if not run.left:
+            self._session.run_ended(run)
+        lease = run.lease
+        lease.left -= messages
+        if not lease.left:
+            self._session.progress.ended(lease)
+
+    def extend(self, run: Run, index: int, seconds: float) -> None:
+        with self._lock:
+            self._session.progress.hold(run.lease.position(index), round(seconds * 1e3))
+        self._wake()
+
+    # ---- the end of a with block
+
+    def leave(self, run: Run, index: int, error: BaseException | None) -> bool:
+        """`with message:` ends; whether the exception is swallowed."""
+        state = run.lease.state
+        if error is None:
+            if not state[index]:
+                self.settle(run, index, ACK)
+            return False
+        if not isinstance(error, Exception):
+            if not state[index]:
+                self.settle(run, index, RELEASE)
+            return False
+        if not state[index]:
+            self.settle(run, index, FAIL, describe(error))
+        return self._swallow(error)
+
+    def leave_batch(self, runs: list[Run], error: BaseException | None) -> bool:
+        """`with batch:` ends. What fails together is one range: one of these is bad."""
+        if error is None:
+            self.settle_rest(runs, ACK)
+            return False
+        if not isinstance(error, Exception):
+            self.settle_rest(runs, RELEASE)
+            return False
+        self.fail_rest(runs, describe(error))
+        return self._swallow(error)
+
+    def fail_rest(self, runs: list[Run], reason: str) -> None:
+        """A message that is alone in its lease's part would count as failed by itself, though it
+        failed in company: it is deferred uncounted instead, and comes again by itself."""
+        rest = [run for run in runs if run.left]
+        alone = sum(run.left for run in rest) == 1
+        self.settle_rest((run for run in rest if alone or run.left > 1), FAIL, reason)
+        self.settle_rest((run for run in rest if run.left == 1), DEFER, reason, 0)
+
+    def _swallow(self, error: Exception) -> bool:
+        if self._raises:
+            return False
+        log.error("a message's handler raised %s", describe(error), exc_info=error)
+        return True
+
+
+def _same(was: int, outcome: int) -> None:
+    if OUTCOMES[was] != OUTCOMES[outcome]:
+        raise AlreadySettled(f"the message has the outcome {OUTCOMES[was]} already")
+
+
+def describe(error: BaseException) -> str:
+    """As it stands in a history: `Type: text`."""
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,47 @@
+"""How fast handlers are, and so how much to ask for and what counts as slow.
+
+Owns the measured times. Must never know messages, leases, polls or a clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+
+HAND_BACK_AFTER_S = 0.030
+SLOW_FACTOR = 8
+CREDIT_MAX = 16_384
+SAMPLES = 64
+FADE_AT = 32
+
+
+class Pace:
+    def __init__(self) -> None:
+        self._units: deque[float] = deque(maxlen=SAMPLES)
+        self._busy_s = 0.0
+        self._messages = 0.0
+        self._weight = 0
+
+    def add(self, messages: int, busy_s: float) -> None:
+        """A handler was busy so long with so many messages, and came back for more."""
+        self._units.append(busy_s)
+        self._busy_s += busy_s
+        self._messages += messages
+        self._weight += 1
+        if self._weight >= FADE_AT:
+            self._weight //= 2
+            self._busy_s /= 2
+            self._messages /= 2
+
+    def credit(self, handlers: int) -> int:
+        """What so many handlers get done in HAND_BACK_AFTER_S; 0 before anything is measured."""
+        if not self._messages:
+            return 0
+        mean = max(self._busy_s / self._messages, 1e-7)
+        return min(int(handlers * HAND_BACK_AFTER_S / mean), CREDIT_MAX)
+
+    def slow_s(self) -> float:
+        """From here on a handler is slow, and what waits behind it is better off elsewhere."""
+        if not self._units:
+            return HAND_BACK_AFTER_S
+        return max(HAND_BACK_AFTER_S, SLOW_FACTOR * median(self._units))

@@ -1,0 +1,163 @@
+"""What came and is not started: the queue between polls and handlers.
+
+Owns the order, the hands that take from it, and giving it back when a hand is slow. Must never
+know polls, threads or sockets.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+
+from layby._lease import UNSTARTED, Lease, Run
+from layby._link import NEVER
+from layby._pace import Pace
+from layby._progress import Progress
+from layby._settling import Settling
+
+LATE_S = 0.01
+
+
+class Hand:
+    """One place where messages are worked on: when it got its last ones, and how many. `since` is
+    0 while it has none."""
+
+    __slots__ = ("messages", "since", "slow")
+
+    def __init__(self) -> None:
+        self.since = 0.0
+        self.messages = 0
+        self.slow = False
+
+
+class Queue:
+    def __init__(self, settling: Settling, progress: Progress, pace: Pace) -> None:
+        self.hands: list[Hand] = []
+        self.messages = 0
+        self.came = 0.0
+        self._leases: deque[Lease] = deque()
+        self._settling = settling
+        self._progress = progress
+        self._pace = pace
+        self._look_at = NEVER
+
+    def add(self, leases: list[Lease], now: float) -> None:
+        if not self.messages:
+            self.came = now
+        self._leases.extend(leases)
+        self.messages += sum(lease.messages for lease in leases)
+
+    def clear(self) -> None:
+        """The leases are void."""
+        self._leases.clear()
+        self.messages = 0
+
+    # ---- what hands take
+
+    def returned(self, hand: Hand, now: float) -> None:
+        """The hand is done with what it had, and wants more."""
+        if hand.since:
+            self._pace.add(hand.messages, now - hand.since)
+            hand.since = 0.0
+
+    def take(self, hand: Hand, now: float) -> Run | None:
+        """The next message, now started."""
+        lease = self._front(now)
+        return None if lease is None else self._start(hand, lease, lease.next + 1, now)
+
+    def take_run(self, hand: Hand, messages: int, size: int, now: float) -> Run | None:
+        """The next messages of the lease in front: at most so many and about so many bytes."""
+        lease = self._front(now)
+        if lease is None:
+            return None
+        ends = lease.block.ends
+        fits = bisect_right(ends, ends[lease.next] + size, lease.next + 1) - 1
+        after = max(lease.next + 1, min(lease.messages, lease.next + messages, fits))
+        return self._start(hand, lease, after, now)
+
+    def _front(self, now: float) -> Lease | None:
+        leases = self._leases
+        while leases:
+            lease = leases[0]
+            if lease.next < lease.messages:
+                if now < lease.until:
+                    return lease
+                self._forget(lease)
+            leases.popleft()
+        return None
+
+    def _forget(self, lease: Lease) -> None:
+        """It ended while we were cut off: what is not started was given to others."""
+        self.messages -= lease.waiting
+        lease.next = lease.messages
+        self._progress.ended(lease)
+
+    def _start(self, hand: Hand, lease: Lease, after: int, now: float) -> Run:
+        run = Run(lease, lease.next, after, now)
+        messages = after - lease.next
+        self.messages -= messages
+        lease.next = after
+        self._progress.out[run] = None
+        if hand.since:
+            hand.messages += messages
+        else:
+            hand.since = now
+            hand.messages = messages
+            hand.slow = False
+        return run
+
+    @property
+    def front_is_alone(self) -> bool:
+        return bool(self._leases) and self._leases[0].alone
+
+    def fills(self, messages: int, size: int) -> bool:
+        """Whether what is queued makes a whole batch."""
+        if self.messages >= messages or self.front_is_alone:
+            return True
+        return sum(lease.block.size(lease.next, lease.messages) for lease in self._leases) >= size
+
+    # ---- what goes back
+
+    @property
+    def a_hand_is_slow(self) -> bool:
+        return any(hand.slow and hand.since for hand in self.hands)
+
+    def look_at(self) -> float:
+        """When `watch` has something to see."""
+        return self._look_at if self.messages else NEVER
+
+    def watch(self, now: float) -> None:
+        """A batch must not wait behind its own slow message: what is queued goes back, once per
+        such message. Whoever looks late cannot tell a slow handler from a stopped process, so it
+        looks again."""
+        if not self.messages or now < self._look_at < NEVER:
+            return
+        slow_s = self._pace.slow_s()
+        oldest = min((h.since for h in self.hands if h.since and not h.slow), default=now)
+        if oldest + slow_s > now:
+            self._look_at = oldest + slow_s
+        elif self._look_at is not NEVER and now > self._look_at + LATE_S:
+            self._look_at = now + slow_s / 2
+        else:
+            self._look_at = NEVER
+            for hand in self.hands:
+                hand.slow = hand.slow or (hand.since > 0 and hand.since + slow_s <= now)
+            self.give_back(now)
+
+    def give_back(self, now: float) -> int:
+        """Release all that is not started; how many messages that was."""
+        given = 0
+        for lease in self._leases:
+            first, after = lease.next, lease.messages
+            if first == after:
+                continue
+            given += after - first
+            lease.next = after
+            lease.left -= after - first
+            lease.state[first:after] = bytes((UNSTARTED,)) * (after - first)
+            self._settling.note(lease, ((first, after),), UNSTARTED, now)
+            if not lease.left:
+                self._progress.ended(lease)
+        self._leases.clear()
+        self.messages = 0
+        return given

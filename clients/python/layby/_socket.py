@@ -1,0 +1,81 @@
+"""A DEALER as the protocol wants it, and its monitor. Owns the socket options and the frames of one
+message; must never know what is in them, threads or event loops.
+
+IMMEDIATE: nothing is queued for a broker that is not there. LINGER 0: closing never waits. The
+monitor tells when a connection comes and goes, so that a restart of the broker costs a reconnect
+and not a time-out.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import zmq
+
+from layby._wire import Frames
+from layby.errors import Unreachable
+
+RECONNECT_MS = 50
+RECONNECT_MAX_MS = 1_000
+
+_monitors = count(1)
+
+Context = zmq.Context[Any]
+Socket = zmq.Socket[Any]
+
+
+class Dealer:
+    def __init__(self, context: Context, endpoint: str) -> None:
+        self.socket: Socket = context.socket(zmq.DEALER)
+        self.monitor: Socket = context.socket(zmq.PAIR)
+        self.socket.setsockopt(zmq.IMMEDIATE, 1)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.monitor.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+        where = f"inproc://layby-monitor-{next(_monitors)}"
+        events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        self.socket.monitor(where, events)
+        self.monitor.connect(where)
+        try:
+            self.socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise Unreachable(f"{endpoint} is not an endpoint: {error}") from error
+
+    def close(self) -> None:
+        self.socket.monitor(None, 0)
+        self.socket.close(0)
+        self.monitor.close(0)
+
+    def receive(self) -> Frames | None:
+        """The next message; the map as bytes, blocks as views of what libzmq received."""
+        try:
+            frame = self.socket.recv(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        frames: Frames = [frame.bytes]
+        while frame.more:
+            frame = self.socket.recv(zmq.NOBLOCK, copy=False)
+            frames.append(frame.buffer)
+        return frames
+
+    def send(self, frames: Frames) -> bool:
+        """False when there is no connection or its queue is full."""
+        try:
+            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=True)
+        except zmq.Again:
+            return False
+        return True
+
+    def changes(self) -> list[bool]:
+        """Connections that came (True) and went (False) since the last call."""
+        found: list[bool] = []
+        while True:
+            try:
+                event, _ = self.monitor.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return found
+            number = int.from_bytes(event[:2], "little")
+            found.append(number == zmq.EVENT_HANDSHAKE_SUCCEEDED)

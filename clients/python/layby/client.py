@@ -1,0 +1,316 @@
+"""A connection to one broker, for threads. Owns the parts that live on it and their common end.
+
+Must never know frames, sequences or leases.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import socket
+import weakref
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from types import TracebackType
+from typing import Any, TypedDict, Unpack
+
+from layby import _fork
+from layby._desk import OnError
+from layby._hello import as_limits, client_fields
+from layby._hub import Hub
+from layby._pusher import Pusher
+from layby._sequence import Lone
+from layby._session import Terms
+from layby._units import (
+    Data,
+    Seconds,
+    Start,
+    When,
+    as_bytes,
+    as_deadline,
+    as_seconds,
+    as_start,
+    message_fields,
+)
+from layby._wire import Answer
+from layby.answer import Response
+from layby.consumer import Consumer, OnLost
+from layby.errors import Closed, LaybyError, OutcomeUnknown, TooLarge, Unreachable
+from layby.message import Message
+from layby.producer import LINGER_S, Producer
+from layby.reader import Reader
+from layby.work import work
+
+log = logging.getLogger("layby")
+
+PREFETCH_BYTES = 4 << 20
+EXIT_FLUSH_S = 2.0
+
+
+class Options(TypedDict, total=False):
+    """The options of `consume`, for `work`."""
+
+    start: Start
+    prefetch: int | None
+    prefetch_bytes: int
+    lease: Seconds | None
+    idle_timeout: Seconds | None
+    on_error: OnError
+    on_lost: OnLost | None
+
+
+def connect(endpoint: str, *, name: str | None = None, timeout: Seconds = 5.0) -> Client:
+    """Connect and say hello; raises Unreachable when nobody answers within `timeout`."""
+    client = Client(endpoint, name)
+    try:
+        client._greet(as_seconds(timeout))
+    except BaseException:
+        client.close(0)
+        raise
+    return client
+
+
+class Client:
+    """Made by `layby.connect`. Thread-safe; close it, or use it in a `with` block."""
+
+    def __init__(self, endpoint: str, name: str | None = None) -> None:
+        self.endpoint = endpoint
+        self.name = name if name is not None else _default_name()
+        self.server: dict[str, Any] = {}
+        self._born = _fork.generation
+        self._closed = False
+        self._hub = Hub(endpoint)
+        self._io = self._hub.io
+        self._pusher = Pusher(self._hub.link, self._hub.limits)
+        self._io.start()
+        _open.add(self)
+
+    def _greet(self, timeout: float) -> None:
+        try:
+            self.server = dict(self.request("hello", timeout=timeout, **client_fields()))
+        except LaybyError as error:
+            raise Unreachable(f"no layby broker answers at {self.endpoint}: {error}") from error
+        self._hub.limits = self._pusher.limits = as_limits(self.server.get("limits", {}))
+
+    def _check(self) -> None:
+        if self._born != _fork.generation:
+            _fork.check(self._born)
+        if self._closed:
+            raise Closed("the client is closed")
+
+    # ---- pushing
+
+    def push(
+        self,
+        topic: str,
+        data: Data,
+        *,
+        key: Data | None = None,
+        headers: Mapping[str, str] | None = None,
+        timestamp: When | None = None,
+        timeout: Seconds = 30.0,
+    ) -> int:
+        """Returns the position once the message is durable. Resent inside `timeout` under the same
+        number, so that it is stored once; then raises OutcomeUnknown (see `push_again`)."""
+        self._check()
+        body = as_bytes(data)
+        if len(body) > self._hub.limits.max_message:
+            text = (
+                f"a message of {len(body)} bytes; the broker takes {self._hub.limits.max_message}"
+            )
+            raise TooLarge(text, {"code": "too_large"})
+        fields = message_fields(body, key, headers, timestamp)
+        future: Future[int] = Future()
+        done = partial(self._resolve, future)
+        with self._io.lock:
+            deadline = as_deadline(timeout, self._io.clock())
+            self._pusher.add(topic, Lone(fields), 1, len(body), deadline, done)
+        self._io.wake()
+        return future.result()
+
+    def push_again(self, error: OutcomeUnknown, *, timeout: Seconds = 30.0) -> int:
+        """Resend the push whose outcome is unknown, and all unconfirmed before it, under the
+        numbers they had: what was stored is not stored again."""
+        self._check()
+        future: Future[int] = Future()
+        done = partial(self._resolve, future)
+        with self._io.lock:
+            deadline = as_deadline(timeout, self._io.clock())
+            if not self._pusher.add_again(error, deadline, done):
+                raise ValueError("this error is not of a push, or it was pushed again before")
+        self._io.wake()
+        return future.result()
+
+    def _resolve(self, future: Future[Any], result: object) -> None:
+        """In the I/O thread, under the lock: tell the waiting thread once the lock is free."""
+        self._hub.link.after.append(partial(_settle, future, result))
+
+    def producer(
+        self, topic: str, *, linger: Seconds = LINGER_S, timeout: Seconds = 30.0
+    ) -> Producer:
+        """For many messages: they are gathered in blocks, many under way at a time."""
+        self._check()
+        return Producer(self._hub, topic, linger=linger, timeout=timeout)
+
+    # ---- consuming
+
+    def consume(
+        self,
+        *topics: str,
+        group: str,
+        start: Start = "earliest",
+        prefetch: int | None = None,
+        prefetch_bytes: int = PREFETCH_BYTES,
+        lease: Seconds | None = None,
+        idle_timeout: Seconds | None = None,
+        on_error: OnError = "continue",
+        on_lost: OnLost | None = None,
+    ) -> Consumer:
+        """Work on the messages of topics (names or patterns with *) as a member of a group."""
+        options = Options(
+            start=start, prefetch=prefetch, prefetch_bytes=prefetch_bytes, lease=lease,
+            idle_timeout=idle_timeout, on_error=on_error, on_lost=on_lost,
+        )  # fmt: skip
+        return self._consume(topics, group, 1, options)
+
+    def _consume(
+        self, topics: tuple[str, ...], group: str, jobs: int, options: Options
+    ) -> Consumer:
+        self._check()
+        lease = options.get("lease")
+        terms = Terms(
+            group,
+            topics,
+            self.name,
+            as_start(options.get("start", "earliest")),
+            None if lease is None else as_seconds(lease),
+            options.get("prefetch"),
+            options.get("prefetch_bytes", PREFETCH_BYTES),
+            jobs,
+        )
+        return Consumer(
+            self._hub,
+            terms,
+            idle_timeout=options.get("idle_timeout"),
+            on_error=options.get("on_error", "continue"),
+            on_lost=options.get("on_lost"),
+        )
+
+    def work(
+        self,
+        handler: Callable[[Message], object],
+        *topics: str,
+        group: str,
+        jobs: int = 1,
+        **options: Unpack[Options],
+    ) -> None:
+        """Call `handler` with each message in `jobs` threads, under the rules of `with message:`,
+        until `client.stop()`. The options are those of `consume`."""
+        with self._consume(topics, group, jobs, options) as consumer:
+            work(consumer, handler, jobs)
+
+    def read(
+        self,
+        *topics: str,
+        start: Start = "latest",
+        until: int | None = None,
+        idle_timeout: Seconds | None = None,
+    ) -> Reader:
+        """Messages without a group: takes no work, settles nothing. Ends before position `until`,
+        when nothing came for `idle_timeout`, or by `stop()`."""
+        self._check()
+        return Reader(self._hub, topics, as_start(start), until, idle_timeout)
+
+    def stop(self) -> None:
+        """Stop every consumer, `work` and reader of this client. Safe in a signal handler."""
+        for taker in list(self._hub.takers):
+            taker.stop()
+
+    # ---- anything else
+
+    def request(
+        self, op: str, *, block: bytes | None = None, timeout: Seconds = 10.0, **fields: Any
+    ) -> Response:
+        """Any operation of the protocol: its answer's fields, and `.blocks`. Raises Refused,
+        TimedOut (of what changes nothing), OutcomeUnknown (of the rest) or Unreachable."""
+        self._check()
+        future: Future[Answer] = Future()
+        done = partial(self._resolve, future)
+        with self._io.lock:
+            deadline = as_deadline(timeout, self._io.clock())
+            self._hub.requests.ask(op, fields, deadline, done, block)
+        self._io.wake()
+        return Response(future.result())
+
+    # ---- the end
+
+    def close(self, timeout: Seconds = 10.0) -> None:
+        """Close consumers and producers, then the connection."""
+        if self._closed:
+            return
+        _fork.check(self._born)
+        deadline = as_deadline(timeout, self._io.clock())
+        for taker in list(self._hub.takers):
+            taker.close(max(0.0, deadline - self._io.clock()))
+        self._close_producers(deadline)
+        self._closed = True
+        with self._io.lock:
+            self._pusher.close()
+            self._hub.requests.fail(Closed("the client was closed"))
+        self._io.stop()
+        self._hub.link.run_after()
+        _open.discard(self)
+
+    def _close_producers(self, deadline: float) -> None:
+        for producer in list(self._hub.givers):
+            try:
+                producer.close(max(0.0, deadline - self._io.clock()))
+            except LaybyError as error:
+                log.error("closing the client: %s: %s", producer.topic, error)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<layby.Client {self.endpoint}>"
+
+
+def _settle(future: Future[Any], result: object) -> None:
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+def _default_name() -> str:
+    """host.pid, of the characters a name may have."""
+    host = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-"
+                   for c in socket.gethostname())  # fmt: skip
+    return f"{host[:180]}.{os.getpid()}"
+
+
+_open: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+@atexit.register
+def _flush_at_exit() -> None:
+    for client in list(_open):
+        if client._born == _fork.generation and not client._closed:
+            _flush_one(client)
+
+
+def _flush_one(client: Client) -> None:
+    left = sum(producer.unconfirmed for producer in client._hub.givers)
+    client.close(EXIT_FLUSH_S)
+    if left:
+        log.warning("%r was left open with %d unconfirmed messages", client, left)

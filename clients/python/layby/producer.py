@@ -1,0 +1,228 @@
+"""A producer: many messages, few blocks. Owns the open block, the wait for room and what failed.
+
+Must never know sequences, sockets or frames. The first message after a pause leaves at once; what
+comes while blocks are under way is gathered until a block is full or `linger` has passed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from types import TracebackType
+
+from layby import _fork
+from layby._batcher import BLOCK_BYTES, Batcher, Cut
+from layby._hub import Hub
+from layby._pusher import Pusher
+from layby._sequence import Push
+from layby._units import Data, Seconds, When, as_deadline, as_seconds
+from layby.errors import Closed, FailedBlock, LaybyError, PushFailed, TimedOut
+
+log = logging.getLogger("layby")
+
+LINGER_S = 0.005
+
+
+class Producer:
+    """Made by `client.producer(topic)`. Thread-safe; leaving `with` flushes."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        topic: str,
+        *,
+        block_bytes: int = BLOCK_BYTES,
+        linger: Seconds = LINGER_S,
+        timeout: Seconds = 30.0,
+    ) -> None:
+        self.topic = topic
+        self._hub = hub
+        self._io = hub.io
+        self._link = hub.link
+        self._timeout_s = as_seconds(timeout)
+        self._linger_s = as_seconds(linger)
+        self._mutex = threading.Lock()
+        self._room = threading.Condition(hub.io.lock)
+        self._batcher = Batcher(hub.limits, block_bytes)
+        self._open: Future[int] | None = None
+        self._due = math.inf
+        self._failed: list[FailedBlock] = []
+        self._closed = False
+        self._born = _fork.generation
+        with self._io.lock:
+            self._pusher = Pusher(hub.link, hub.limits)
+        hub.io.add_chore(self)
+        hub.givers.add(self)
+
+    # ---- sending
+
+    def send(
+        self,
+        data: Data,
+        *,
+        key: Data | None = None,
+        headers: Mapping[str, str] | None = None,
+        timestamp: When | None = None,
+    ) -> Future[int]:
+        """Waits for room only. The future is that of the whole block: the position of its first
+        message, once it is durable."""
+        _fork.check(self._born)
+        with self._mutex:
+            self._check_open()
+            for cut in self._batcher.add(data, key, headers, timestamp):
+                self._push(cut)
+            future = self._future()
+            if self._batcher.full:
+                self._push_open()
+            else:
+                self._linger()
+        return future
+
+    def send_many(self, messages: Iterable[Data]) -> list[Future[int]]:
+        """Many messages without keys; the futures of the blocks that hold them."""
+        _fork.check(self._born)
+        futures: list[Future[int]] = []
+        with self._mutex:
+            self._check_open()
+            futures += [self._push(cut) for cut in self._batcher.add_many(messages)]
+            if self._batcher.messages:
+                futures.append(self._future())
+                self._linger()
+        return futures
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("the producer is closed")
+
+    def _future(self) -> Future[int]:
+        if self._open is None:
+            self._open = Future()
+        return self._open
+
+    def _linger(self) -> None:
+        """Have the I/O thread take the open block, at once when nothing is under way."""
+        if self._due == math.inf:
+            now = self._io.clock()
+            self._due = now + self._linger_s if self._pusher.pushes else now
+            self._io.wake()
+
+    def _push_open(self) -> None:
+        cut = self._batcher.close()
+        if cut is not None:
+            self._push(cut)
+
+    def _push(self, cut: Cut, wait: bool = True) -> Future[int]:
+        """Takes the open future: the block that leaves is the one it belongs to."""
+        future, self._open = self._future(), None
+        self._due = math.inf
+        with self._room:
+            while wait and not self._pusher.has_room and not self._closed:
+                self._room.wait()
+            deadline = self._io.clock() + self._timeout_s
+            push = self._pusher.add(
+                self.topic, cut.block, cut.messages, len(cut.block), deadline, _unset
+            )
+            push.done = partial(self._done, push, future)
+        self._io.wake()
+        return future
+
+    def _done(self, push: Push, future: Future[int], result: int | LaybyError) -> None:
+        """In the I/O thread, under the lock."""
+        pusher = self._pusher
+        if isinstance(result, LaybyError):
+            self._failed.append(FailedBlock(push, result))
+        if 2 * pusher.size <= pusher.limits.bytes or not pusher.pushes:
+            self._room.notify_all()
+        self._link.after.append(partial(_resolve, future, result))
+        if not pusher.pushes and self._due != math.inf:
+            self._due = 0.0
+
+    # ---- a chore of the I/O thread
+
+    def due_at(self) -> float:
+        return self._due
+
+    def run(self, now: float) -> None:
+        """The open block has waited long enough."""
+        if not self._mutex.acquire(blocking=False):
+            self._due = now + self._linger_s  # somebody is adding to it just now
+            return
+        try:
+            cut = self._batcher.close()
+            if cut is not None:
+                self._push(cut, wait=False)
+        finally:
+            self._mutex.release()
+
+    # ---- the end
+
+    def flush(self, timeout: Seconds | None = None) -> None:
+        """Returns when everything sent so far is durable; raises PushFailed, or TimedOut."""
+        _fork.check(self._born)
+        with self._mutex:
+            self._push_open()
+        deadline = as_deadline(timeout, self._io.clock())
+        with self._room:
+            while self._pusher.pushes:
+                left = deadline - self._io.clock()
+                if left <= 0:
+                    raise TimedOut(f"{self._pusher.pushes} blocks are not confirmed yet")
+                self._room.wait(None if left == math.inf else left)
+            failed, self._failed = self._failed, []
+        if failed:
+            raise PushFailed(failed)
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages that are not known to be durable."""
+        with self._io.lock:
+            return self._pusher.messages + self._batcher.messages
+
+    def close(self, timeout: Seconds | None = None) -> None:
+        """Flush, then give up what is not confirmed (after `timeout`, if any)."""
+        if self._closed:
+            return
+        try:
+            self.flush(timeout)
+        finally:
+            self._closed = True
+            self._io.drop_chore(self)
+            self._hub.givers.discard(self)
+            with self._room:
+                self._pusher.close()
+                self._room.notify_all()
+            self._io.wake()
+
+    def __enter__(self) -> Producer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close()
+        except LaybyError as failed:
+            log.error("leaving the producer of %s: %s", self.topic, failed)
+
+
+def _resolve(future: Future[int], result: int | LaybyError) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    if isinstance(result, LaybyError):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+def _unset(result: int | LaybyError) -> None:
+    """Replaced before anything can come."""
