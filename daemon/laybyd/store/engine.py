@@ -28,8 +28,11 @@ _FULL_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LEAST_FREE = 1 << 20
 
 
-def open_env(path: Path, map_bytes: int, dbs: int = 0, create: bool = False) -> lmdb.Environment:
-    """Raises Damaged, NoRight or Unavailable, naming the file."""
+def open_env(
+    path: Path, map_bytes: int, dbs: int = 0, create: bool = False, readonly: bool = False
+) -> lmdb.Environment:
+    """Raises Damaged, NoRight or Unavailable, naming the file. To write costs the engine nearly
+    3 MB of memory per file, so what is only read says so."""
     if not create:
         _check_file(path)
     try:
@@ -40,6 +43,7 @@ def open_env(path: Path, map_bytes: int, dbs: int = 0, create: bool = False) -> 
             max_dbs=dbs,
             mode=0o600,
             create=create,
+            readonly=readonly,
             lib_version=0,
         )
         env.reader_check()

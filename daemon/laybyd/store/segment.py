@@ -56,12 +56,12 @@ class Known(NamedTuple):
 
 
 class Segment:
-    def __init__(self, path: Path, map_bytes: int) -> None:
+    def __init__(self, path: Path, map_bytes: int, readonly: bool = False) -> None:
         """Opens the file. Raises Damaged."""
         self.path = path
-        self._env = engine.open_env(path, map_bytes, dbs=2)
+        self._map_bytes = map_bytes
+        self._open(readonly)
         try:
-            self._open_dbs()
             self._load()
         except lmdb.Error as error:
             self._env.close()
@@ -94,12 +94,14 @@ class Segment:
         """Where an empty segment goes on."""
         self.end, self.last_us = end, last_us
 
-    def _open_dbs(self) -> None:
+    def _open(self, readonly: bool) -> None:
+        self._env = engine.open_env(self.path, self._map_bytes, dbs=2, readonly=readonly)
         try:
             self._index = self._env.open_db(b"index", create=False)
             self._blocks = self._env.open_db(b"blocks", create=False)
-        except lmdb.NotFoundError as error:
-            raise Damaged("it is no segment of a log") from error
+        except lmdb.Error as error:
+            self._env.close()
+            raise Damaged(f"{self.path} is no segment of a log: {error}") from error
 
     # ---- recovery
 
@@ -111,14 +113,19 @@ class Segment:
         self._closed = False
         with self._env.begin() as txn:
             self.header = index.unpack_header(self._need(txn, index.HEADER_KEY))
-            opening = txn.get(index.OPENING_KEY, db=self._index)
-            self.opening = index.unpack_opening(bytes(opening)) if opening else None
+            opening = self._opening_in(txn)
+            # The producers in it may be a megabyte and more: read again by who wants them.
+            self.opening = opening._replace(producers=b"") if opening else None
             sums, tail = self._tail(txn)
         self._resume(sums)
         self._tail_pushes: list[tuple[PushRow, int]] = []
         for key, entry in tail:
             self._replay(key, entry)
         self._check_opening()
+
+    def _opening_in(self, txn: lmdb.Transaction) -> Opening | None:
+        entry = txn.get(index.OPENING_KEY, db=self._index)
+        return index.unpack_opening(bytes(entry)) if entry else None
 
     def _need(self, txn: lmdb.Transaction, key: bytes) -> bytes:
         entry = txn.get(key, db=self._index)
@@ -172,8 +179,10 @@ class Segment:
 
     def tell_producers(self, table: ProducerTable) -> None:
         """All that this segment knows of producers, its past included."""
-        if self.opening:
-            table.load(self.opening.producers)
+        with self._reading() as txn:
+            opening = self._opening_in(txn)
+        if opening:
+            table.load(opening.producers)
         for sums in reversed(list(self._checkpoints())):
             table.load(sums.producers)
         for push, at_us in self._tail_pushes:
@@ -302,6 +311,14 @@ class Segment:
         with self._lock:
             if not self._closed:
                 self._env.reader_check()
+
+    def freeze(self) -> None:
+        """From here on it is only read: give back what writing to it costs."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._readers)
+            if not self._closed:
+                self._env.close()
+                self._open(readonly=True)
 
     def close(self) -> None:
         """Waits for who is reading."""

@@ -66,7 +66,8 @@ class Segments:
         segments: list[Segment] = []
         try:
             for number in sorted(files):
-                segments.append(Segment(files[number], self._spares.map_bytes))
+                is_past = number < self._state.meta.last
+                segments.append(Segment(files[number], self._spares.map_bytes, is_past))
                 self._check_header(segments[-1], number)
                 _check_order(segments)
         except BaseException:
@@ -213,6 +214,8 @@ class Segments:
         segment = Segment(live, self._spares.map_bytes)
         segment.begin_at(end, last_us)
         self._writer = Writer(segment, self._table)
+        for past in self.segments[-1:]:
+            self._spares.later(past.freeze)
         self._show([*self.segments, segment])
 
     def trim(self, below: int) -> int:

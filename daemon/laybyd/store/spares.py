@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from laybyd.store import engine, segment
@@ -58,7 +60,7 @@ class Spares:
         self._written = written
         self._changed = threading.Condition()
         self._files = threading.Lock()
-        self._retired: list[Segment] = []
+        self._chores: deque[Callable[[], None]] = deque()
         self._clean: list[Path] = []
         self._ready: tuple[int, Path] | None = None
         self._wanted = 0
@@ -86,8 +88,6 @@ class Spares:
             self._stopping = True
             self._changed.notify_all()
         self._thread.join()
-        for one in self._retired:
-            one.close()
 
     def want(self, number: int) -> None:
         """A file for this segment will be needed soon."""
@@ -114,8 +114,13 @@ class Spares:
 
     def retire(self, segments: list[Segment]) -> None:
         """These are out of service; they are closed once nobody reads them."""
+        for one in segments:
+            self.later(partial(self._recycle, one))
+
+    def later(self, chore: Callable[[], None]) -> None:
+        """To be done on the thread of the spares, in order."""
         with self._changed:
-            self._retired += segments
+            self._chores.append(chore)
             self._changed.notify_all()
 
     def settle(self) -> None:
@@ -126,30 +131,30 @@ class Spares:
     # ---- the thread
 
     def _has_work(self) -> bool:
-        return bool(self._retired or self._wanted)
+        return bool(self._chores or self._wanted)
 
     def _run(self) -> None:
         while self._next():
             try:
                 self._work()
             except (OSError, StoreError) as error:
-                log.warning("a spare segment could not be prepared: %s", error)
+                log.warning("a segment out of service could not be worked on: %s", error)
 
     def _next(self) -> bool:
+        """Wait for work. What has to be done once is done even when stopping."""
         with self._changed:
             self._busy = False
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._stopping or self._has_work())
             self._busy = True
-            return not self._stopping
+            return bool(self._chores) or not self._stopping
 
     def _work(self) -> None:
         with self._changed:
-            retired, self._retired = self._retired, []
             wanted, self._wanted = self._wanted, 0
-        for one in retired:
-            self._recycle(one)
-        if wanted:
+        while self._chores:
+            self._chores.popleft()()
+        if wanted and not self._stopping:
             with self._files:
                 self._make_ready(wanted)
             self._fill()

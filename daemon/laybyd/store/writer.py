@@ -51,7 +51,8 @@ class Writer:
             for row, block in zip(rows, blocks, strict=True)
         ]
         segment.write(entries, bodies)
-        segment.opening = segment.opening or opening
+        if opening:
+            segment.opening = opening._replace(producers=b"")
         self._committed(rows, blocks)
         return rows
 
@@ -65,7 +66,7 @@ class Writer:
         opening = self._opening(self._segment.last_us)
         if opening:
             self._segment.write([(index.OPENING_KEY, index.pack_opening(opening))])
-            self._segment.opening = opening
+            self._segment.opening = opening._replace(producers=b"")
 
     def seal(self) -> None:
         """Write the last sums; nothing is appended after that."""
