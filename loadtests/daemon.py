@@ -137,6 +137,17 @@ class DaemonProcess:
         self.kill()
         raise NotReady(f"laybyd did not stop\n{self.log()}")
 
+    def memory_bytes(self) -> int:
+        """Anonymous and shared memory; mapped files do not count."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        sizes = {line.split(":")[0]: line.split() for line in status.splitlines()}
+        return 1024 * sum(int(sizes[name][1]) for name in ("RssAnon", "RssShmem"))
+
+    def cpu_s(self) -> float:
+        """Processor time used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def log(self) -> str:
         """What it wrote, over all its starts."""
         path = self.home / "laybyd.log"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.daemon_process import DaemonProcess, Peers, memory_bytes
+from tests.integration.daemon_process import DaemonProcess, Peers
 from tests.integration.neighbour import Neighbour
 from tests.integration.strangers import GROUPS_MAX, SESSIONS_MAX, World
 
@@ -71,7 +71,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def nobody_notices(world: World) -> Iterator[None]:
     """Around each test the neighbour gets on and the daemon does not grow."""
     world.neighbour.more_rounds(2)
-    before = memory_bytes(world.daemon.pid)
+    before = world.daemon.memory_bytes()
     yield
     world.neighbour.more_rounds(2)
-    assert memory_bytes(world.daemon.pid) - before < 48 << 20
+    assert world.daemon.memory_bytes() - before < 48 << 20

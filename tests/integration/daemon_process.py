@@ -1,11 +1,10 @@
-"""What tests need of a real daemon beyond starting it: peers, deliveries, its memory.
+"""What tests need of a real daemon beyond starting it: peers, deliveries, reading back.
 
 Owns short cuts. Must never know what a test is about. The process itself is `loadtests.daemon`'s.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -79,10 +78,3 @@ def read_back(peer: Peer, topics: Sequence[str] = ("*",)) -> Iterator[tuple[int,
             for position, data in zip(positions(block["ranges"]), bodies(frame), strict=True):
                 yield position, block["topic"], data
         at = answer["next"]
-
-
-def memory_bytes(pid: int) -> int:
-    """Anonymous and shared memory of a process; mapped files do not count."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    sizes = {line.split(":")[0]: line.split() for line in status.splitlines()}
-    return 1024 * sum(int(sizes[name][1]) for name in ("RssAnon", "RssShmem"))
