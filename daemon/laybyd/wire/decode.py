@@ -22,8 +22,6 @@ from laybyd.wire.limits import Limits
 from laybyd.wire.operate import OPERATIONS
 from laybyd.wire.packed import PackError, unpack
 
-LONE_OVERHEAD = blocks.LONE_OVERHEAD
-
 
 class Hello(NamedTuple):
     caller: Caller
@@ -62,7 +60,7 @@ def decode(frames: Sequence[Frame], limits: Limits) -> Event | Hello:
     caller: Caller | None = None
     try:
         size = len(body[0])
-        if size > limits.max_message + bounds.SMALL_MAP_BYTES:
+        if size > max(limits.max_message + bounds.SMALL_MAP_BYTES, bounds.LARGE_MAP_BYTES):
             raise f.FieldError(f"the map has {size} bytes", "too_large")
         request = unpack(raw(body[0]))
         caller = Caller(peer, envelope, _id(request))
@@ -149,7 +147,7 @@ def _push_lone(caller: Caller, given: dict[str, Any], limits: Limits) -> Push:
         raise f.FieldError(text, "too_large")
     key, headers = given.get("key") or None, given.get("headers")
     item = blocks.Item(data, key, headers, given.get("timestamp_us"))
-    size = LONE_OVERHEAD + len(data) + len(key or b"") + len(headers or b"")
+    size = blocks.LONE_OVERHEAD + len(data) + len(key or b"") + len(headers or b"")
     crc = blocks.single_crc(item)
     return Push(
         caller, given["topic"], item, 1, size, crc, False, given.get("producer"), given.get("seq")
