@@ -10,6 +10,7 @@ import pytest
 from clients.protocol.source.__main__ import texts
 from clients.protocol.source.vector import unhex, unplain
 from laybyd.core.events import Extend, Goodbye, Operate, Poll, Push, Read, Settle
+from laybyd.core.patterns import match
 from laybyd.core.settings import GroupSettings
 from laybyd.core.types import Outcome, Progress, Verdict
 from laybyd.wire import block as blocks
@@ -269,4 +270,4 @@ def test_pattern(vector):
 
 @pytest.mark.parametrize("vector", NAMES["matches"], ids=lambda v: f"{v['pattern']}~{v['topic']}")
 def test_match(vector):
-    assert names.match(vector["pattern"], vector["topic"]) is vector["matches"]
+    assert match(vector["pattern"], vector["topic"]) is vector["matches"]
