@@ -128,11 +128,18 @@ class Daemon:
         self._front = FrontEnd(setup, self._put, self._fail)
         dispatch = Dispatch(
             store,
+            self.fence,
             self._workers,
             Bodies(store, limits.max_block),
             Ring(limits.ring_bytes),
             Appends(limits.max_block, limits.max_messages),
-            Outlets(core.gid_of, self._front.send, self._front.released, self._quiesced),
+            Outlets(
+                core.gid_of,
+                self._front.send,
+                self._front.released,
+                self._quiesced,
+                self._front.counters,
+            ),
         )
         self._scheduler = Scheduler(core, dispatch, clock.now_us, self._front.ask_drain, self._fail)
 

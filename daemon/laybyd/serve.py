@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from laybyd.clock import monotonic_us
 from laybyd.daemon import Daemon
 from laybyd.errors import DaemonError, Exit
+from laybyd.log import facts as log_facts
 from laybyd.notify import Notifier
 from laybyd.store.lmdb_store import LmdbStore
 
@@ -74,7 +75,7 @@ class Process:
             f"{facts.segments} segments, {facts.used / 1e6:.0f} of {facts.limit / 1e6:.0f} MB, "
             f"boot {self._daemon.fence.boot}"
         )
-        log.info(line)
+        log.info(line, extra=log_facts("ready"))
         self._notifier.ready(line)
 
     def _beat(self) -> None:
@@ -87,6 +88,7 @@ class Process:
             "stopping: taking nothing new in, waiting up to %.0f s for leases to end "
             "(a second signal stops at once)",
             wait_s,
+            extra=log_facts("quiescing"),
         )
         self._notifier.stopping("waiting for leases to end")
         self._notifier.extend_timeout(self._config.core.quiesce_us + STOP_MARGIN_US)
@@ -96,12 +98,13 @@ class Process:
         began_us = monotonic_us()
         self._daemon.stop()
         how = "at once" if at_once else "with nothing left open"
-        log.info("stopped %s in %.0f ms", how, (monotonic_us() - began_us) / 1e3)
+        took_ms = (monotonic_us() - began_us) / 1e3
+        log.info("stopped %s in %.0f ms", how, took_ms, extra=log_facts("stopped"))
         return Exit.OK
 
     def _give_up(self, error: DaemonError) -> Exit:
         """Stop rather than guess: the store is safe at any instant, the next start recovers."""
-        log.critical("%s", error)
+        log.critical("%s", error, extra=log_facts("ended", exit=int(error.exit)))
         logging.shutdown()
         os._exit(error.exit)
 

@@ -17,13 +17,13 @@ from laybyd.scheduler.log_writer import LogWriter, ResumeJob, TrimJob, Written
 from laybyd.scheduler.reader import AssembleJob, Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from laybyd.scheduler.appends import Appends, Group
     from laybyd.scheduler.bodies import Bodies
     from laybyd.scheduler.ring import Ring
     from laybyd.scheduler.state_thread import StateThread
-    from laybyd.store.base import Store
+    from laybyd.store.base import Fence, Store
 
 log = logging.getLogger("laybyd")
 
@@ -43,12 +43,13 @@ class Workers(NamedTuple):
 class Outlets(NamedTuple):
     """Who is told what: the group numbers come from the core; `send` gives a turn's answers to
     the front-end; `released` says how many pushed bytes are no longer pending; `quiesced` is
-    called once when the core says so."""
+    called once when the core says so; `counters` are the front-end's, for `status`."""
 
     gid_of: Callable[[str], int]
     send: Callable[[list[Outgoing]], None]
     released: Callable[[int], None]
     quiesced: Callable[[], None]
+    counters: Mapping[str, int]
 
 
 class Dispatch:
@@ -57,6 +58,7 @@ class Dispatch:
     def __init__(
         self,
         store: Store,
+        fence: Fence,
         workers: Workers,
         bodies: Bodies,
         ring: Ring,
@@ -64,6 +66,7 @@ class Dispatch:
         outlets: Outlets,
     ) -> None:
         self._store = store
+        self._fence = fence
         self._workers = workers
         self._bodies = bodies
         self._ring = ring
@@ -151,8 +154,19 @@ class Dispatch:
         self._deliver(effect)
 
     def _with_store_facts(self, effect: fx.Reply) -> dict[str, object]:
-        facts = self._store.facts()
-        return {**effect.fields, "store": {**facts._asdict()}}
+        known = self._store.facts()
+        fence = self._fence
+        store = {
+            "kind": known.kind,
+            "id": fence.store_id,
+            "epoch": fence.epoch,
+            "start": known.start,
+            "end": known.end,
+            "used": known.used,
+            "limit": known.limit,
+            "segments": known.segments,
+        }
+        return {**effect.fields, "store": store, "refused": dict(self._outlets.counters)}
 
     def _deliver(self, effect: fx.Deliver | fx.ReadOut | fx.Reply) -> None:
         """At once when every byte is in the ring; else by the thread that may read it."""
