@@ -80,11 +80,10 @@ class Batcher:
         return cost
 
     def _check(self, body: int, size: int) -> None:
-        if body > self._limits.max_message or size > self._limits.max_block - _block.HEADER.size:
-            raise TooLarge(
-                f"a message of {body} bytes; the broker takes {self._limits.max_message}",
-                {"code": "too_large"},
-            )
+        limits = self._limits
+        if body > limits.max_message or size > limits.max_block - _block.HEADER.size:
+            text = f"a message of {body} bytes; the broker takes {limits.max_message}"
+            raise TooLarge(text, {"code": "too_large"})
 
     def _fits(self, size: int, time_us: int | None) -> bool:
         if self._size + size > self._target:

@@ -30,6 +30,7 @@ CRC_END = 12
 TIME_SPAN = (1 << 32) - 1
 SIDE_BYTES = (1 << 16) - 1
 MESSAGES_MAX = 65_536
+NUMBER_END = 1 << 53
 NO_HASH = bytes(8)
 SWAP = sys.byteorder == "big"
 
@@ -71,11 +72,7 @@ def build(
     key_column = _side(keys)
     header_column = _side(headers)
     body = b"".join(bodies)
-    flags = (
-        (HASHES | KEYS if keys else 0)
-        | (TIMES if times_us is not None else 0)
-        | (HEADERS if headers else 0)
-    )
+    flags = (HASHES | KEYS if keys else 0) | (TIMES if times else 0) | (HEADERS if headers else 0)
     columns = (sizes, hashes, times, key_column, header_column, body)
     widths = tuple(map(len, columns))
     blank = HEADER.pack(MAGIC, VERSION, 0, flags, 0, len(bodies), base, *widths)
@@ -96,9 +93,11 @@ def _u32(numbers: Iterable[int]) -> bytes:
 def _times(times_us: Sequence[int] | None) -> tuple[int, bytes]:
     if times_us is None:
         return 0, b""
-    base = min(times_us)
-    if max(times_us) - base > TIME_SPAN:
+    base, last = min(times_us), max(times_us)
+    if last - base > TIME_SPAN:
         raise BlockError("the times of one block lie more than 71 minutes apart")
+    if base == last:
+        return base, b""
     return base, _u32([time - base for time in times_us])
 
 
@@ -131,6 +130,8 @@ class Block:
             raise BlockError("the lengths do not add up to the bodies")
         self._bodies = view
         self._times = _read("I", columns[2]) if flags & TIMES else None
+        if self.base_us + max(self._times or (0,)) >= NUMBER_END:
+            raise BlockError("a time is beyond 2^53 microseconds")
         self._keys = _read_side(columns[3], self.messages) if flags & KEYS else None
         self._headers = _read_side(columns[4], self.messages) if flags & HEADERS else None
 

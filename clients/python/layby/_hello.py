@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from layby._sequence import Limits
+from layby.errors import TooLarge
 
 
 def library_version() -> str:
@@ -30,3 +33,16 @@ def as_limits(found: Mapping[str, Any]) -> Limits:
         max_block=found.get("max_block", usual.max_block),
         max_messages=found.get("max_messages", usual.max_messages),
     )
+
+
+def check_size(body: bytes, limits: Limits) -> None:
+    """Here it costs nothing; on the wire it would cost the connection."""
+    if len(body) > limits.max_message:
+        text = f"a message of {len(body)} bytes; the broker takes {limits.max_message}"
+        raise TooLarge(text, {"code": "too_large"})
+
+
+def default_name() -> str:
+    """host.pid, of the characters a name may have."""
+    kept = (c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in socket.gethostname())
+    return f"{''.join(kept)[:180]}.{os.getpid()}"

@@ -75,6 +75,20 @@ class Queue:
         after = max(lease.next + 1, min(lease.messages, lease.next + messages, fits))
         return self._start(hand, lease, after, now)
 
+    def take_batch(self, hand: Hand, messages: int, size: int, now: float) -> list[Run]:
+        """Runs until a batch is full. A suspect's lease is a batch of its own."""
+        runs: list[Run] = []
+        while messages > 0 and size > 0 and not (runs and self.front_is_alone):
+            run = self.take_run(hand, messages, size, now)
+            if run is None:
+                break
+            runs.append(run)
+            messages -= run.left
+            size -= run.lease.block.size(run.first, run.after)
+            if run.lease.alone:
+                break
+        return runs
+
     def _front(self, now: float) -> Lease | None:
         leases = self._leases
         while leases:

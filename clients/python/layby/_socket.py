@@ -69,6 +69,13 @@ class Dealer:
             return False
         return True
 
+    def readable(self) -> bool:
+        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+    def descriptors(self) -> tuple[int, int]:
+        """Of the socket and its monitor, for an event loop."""
+        return int(self.socket.getsockopt(zmq.FD)), int(self.monitor.getsockopt(zmq.FD))
+
     def changes(self) -> list[bool]:
         """Connections that came (True) and went (False) since the last call."""
         found: list[bool] = []

@@ -5,24 +5,20 @@ Must never know frames, sequences or leases.
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
-import socket
-import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
-from layby import _fork
+from layby import _exit, _fork
 from layby._desk import OnError
-from layby._hello import as_limits, client_fields
+from layby._hello import as_limits, check_size, client_fields, default_name
 from layby._hub import Hub
+from layby._options import PREFETCH_BYTES, OnLost, Options, as_terms
 from layby._pusher import Pusher
 from layby._sequence import Lone
-from layby._session import Terms
 from layby._units import (
     Data,
     Seconds,
@@ -36,29 +32,14 @@ from layby._units import (
 )
 from layby._wire import Answer
 from layby.answer import Response
-from layby.consumer import Consumer, OnLost
-from layby.errors import Closed, LaybyError, OutcomeUnknown, TooLarge, Unreachable
+from layby.consumer import Consumer
+from layby.errors import Closed, LaybyError, OutcomeUnknown, Unreachable
 from layby.message import Message
 from layby.producer import LINGER_S, Producer
 from layby.reader import Reader
 from layby.work import work
 
 log = logging.getLogger("layby")
-
-PREFETCH_BYTES = 4 << 20
-EXIT_FLUSH_S = 2.0
-
-
-class Options(TypedDict, total=False):
-    """The options of `consume`, for `work`."""
-
-    start: Start
-    prefetch: int | None
-    prefetch_bytes: int
-    lease: Seconds | None
-    idle_timeout: Seconds | None
-    on_error: OnError
-    on_lost: OnLost | None
 
 
 def connect(endpoint: str, *, name: str | None = None, timeout: Seconds = 5.0) -> Client:
@@ -77,7 +58,7 @@ class Client:
 
     def __init__(self, endpoint: str, name: str | None = None) -> None:
         self.endpoint = endpoint
-        self.name = name if name is not None else _default_name()
+        self.name = name if name is not None else default_name()
         self.server: dict[str, Any] = {}
         self._born = _fork.generation
         self._closed = False
@@ -85,7 +66,7 @@ class Client:
         self._io = self._hub.io
         self._pusher = Pusher(self._hub.link, self._hub.limits)
         self._io.start()
-        _open.add(self)
+        _exit.opened(self)
 
     def _greet(self, timeout: float) -> None:
         try:
@@ -116,11 +97,7 @@ class Client:
         number, so that it is stored once; then raises OutcomeUnknown (see `push_again`)."""
         self._check()
         body = as_bytes(data)
-        if len(body) > self._hub.limits.max_message:
-            text = (
-                f"a message of {len(body)} bytes; the broker takes {self._hub.limits.max_message}"
-            )
-            raise TooLarge(text, {"code": "too_large"})
+        check_size(body, self._hub.limits)
         fields = message_fields(body, key, headers, timestamp)
         future: Future[int] = Future()
         done = partial(self._resolve, future)
@@ -179,20 +156,9 @@ class Client:
         self, topics: tuple[str, ...], group: str, jobs: int, options: Options
     ) -> Consumer:
         self._check()
-        lease = options.get("lease")
-        terms = Terms(
-            group,
-            topics,
-            self.name,
-            as_start(options.get("start", "earliest")),
-            None if lease is None else as_seconds(lease),
-            options.get("prefetch"),
-            options.get("prefetch_bytes", PREFETCH_BYTES),
-            jobs,
-        )
         return Consumer(
             self._hub,
-            terms,
+            as_terms(topics, group, self.name, jobs, options),
             idle_timeout=options.get("idle_timeout"),
             on_error=options.get("on_error", "continue"),
             on_lost=options.get("on_lost"),
@@ -261,7 +227,7 @@ class Client:
             self._hub.requests.fail(Closed("the client was closed"))
         self._io.stop()
         self._hub.link.run_after()
-        _open.discard(self)
+        _exit.closed(self)
 
     def _close_producers(self, deadline: float) -> None:
         for producer in list(self._hub.givers):
@@ -269,6 +235,20 @@ class Client:
                 producer.close(max(0.0, deadline - self._io.clock()))
             except LaybyError as error:
                 log.error("closing the client: %s: %s", producer.topic, error)
+
+    def flush_at_exit(self, seconds: float) -> int:
+        """For a client that was left open when the interpreter ends."""
+        if self._closed or self._born != _fork.generation:
+            return 0
+        deadline = self._io.clock() + seconds
+        for giver in list(self._hub.givers):
+            try:
+                giver.flush(max(0.0, deadline - self._io.clock()))
+            except LaybyError:
+                continue  # told by the number
+        left = sum(giver.unconfirmed for giver in self._hub.givers)
+        self.close(0)
+        return left
 
     def __enter__(self) -> Client:
         return self
@@ -290,27 +270,3 @@ def _settle(future: Future[Any], result: object) -> None:
         future.set_exception(result)
     else:
         future.set_result(result)
-
-
-def _default_name() -> str:
-    """host.pid, of the characters a name may have."""
-    host = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-"
-                   for c in socket.gethostname())  # fmt: skip
-    return f"{host[:180]}.{os.getpid()}"
-
-
-_open: weakref.WeakSet[Client] = weakref.WeakSet()
-
-
-@atexit.register
-def _flush_at_exit() -> None:
-    for client in list(_open):
-        if client._born == _fork.generation and not client._closed:
-            _flush_one(client)
-
-
-def _flush_one(client: Client) -> None:
-    left = sum(producer.unconfirmed for producer in client._hub.givers)
-    client.close(EXIT_FLUSH_S)
-    if left:
-        log.warning("%r was left open with %d unconfirmed messages", client, left)

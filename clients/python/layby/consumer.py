@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
@@ -16,17 +15,17 @@ from layby import _fork
 from layby._desk import Desk, OnError
 from layby._hub import Hub
 from layby._lease import RELEASE, Run
+from layby._lost import tell_lost
+from layby._options import OnLost
 from layby._queue import Hand
 from layby._session import Session, Terms
 from layby._settling import Lost
 from layby._units import Seconds, as_deadline, as_seconds
 from layby.batch import Batch
-from layby.errors import Closed, TimedOut
+from layby.errors import TimedOut
 from layby.message import Message
 
 log = logging.getLogger("layby")
-
-OnLost = Callable[[Message, str], object]
 
 
 class Consumer:
@@ -108,8 +107,6 @@ class Consumer:
             session.waiting -= 1
 
     def _check_going(self) -> None:
-        if self._closed:
-            raise Closed("the consumer is closed")
         if self._session.failure is not None:
             raise self._session.failure
         if self._stopped:
@@ -142,10 +139,11 @@ class Consumer:
             session = self._session
             if hand.since:
                 session.queue.returned(hand, now)
-            if not session.queue.messages:
+            runs: list[Run] = []
+            while not runs:
                 self._wait_any(now)
-            self._fill(max_messages, max_bytes, max_wait_s)
-            runs = self._gather(hand, max_messages, max_bytes)
+                self._fill(max_messages, max_bytes, max_wait_s)
+                runs = session.queue.take_batch(hand, max_messages, max_bytes, self._io.clock())
             starving = session.starving
         if starving:
             self._io.wake()
@@ -156,8 +154,10 @@ class Consumer:
         deadline = now + self._idle_s
         session.waiting += 1
         try:
-            while not session.queue.messages:
+            while True:
                 self._check_going()
+                if session.queue.messages:
+                    return
                 self._wait_for_news(deadline)
         finally:
             session.waiting -= 1
@@ -168,51 +168,22 @@ class Consumer:
         until = session.queue.came + max_wait_s
         session.filling += 1
         try:
-            while session.queue.messages and not self._stopped and session.failure is None:
+            while session.queue.messages and not session.queue.fills(max_messages, max_bytes):
+                self._check_going()
                 left = until - self._io.clock()
-                if left <= 0 or session.queue.fills(max_messages, max_bytes):
+                if left <= 0:
                     return
                 self._io.wake()
                 self._cond.wait(left)
         finally:
             session.filling -= 1
-        self._check_going()
-
-    def _gather(self, hand: Hand, messages: int, size: int) -> list[Run]:
-        """Runs until the batch is full. A suspect's lease is a batch of its own."""
-        session = self._session
-        runs: list[Run] = []
-        now = self._io.clock()
-        while messages > 0 and size > 0 and not (runs and session.queue.front_is_alone):
-            run = session.queue.take_run(hand, messages, size if runs else max(size, 1), now)
-            if run is None:
-                break
-            runs.append(run)
-            messages -= run.left
-            size -= run.lease.block.size(run.first, run.after)
-            if run.lease.alone:
-                break
-        return runs
 
     # ---- outcomes that do not count
 
     def _note_lost(self, lost: list[Lost]) -> None:
         """In the I/O thread, under the lock."""
         self.lost += len(lost)
-        self._link.after.append(partial(self._tell_lost, lost))
-
-    def _tell_lost(self, lost: list[Lost]) -> None:
-        first = lost[0]
-        log.warning(
-            "%d outcomes of group %s do not count: %s (%s, from position %d on)",
-            len(lost), self.group, first.code, first.lease.topic,
-            first.lease.position(first.place),
-        )  # fmt: skip
-        if self._on_lost is None:
-            return
-        for lease, index, code in lost:
-            run = Run(lease, index, index + 1, 0.0)
-            self._on_lost(Message(self._desk, run, index), code)
+        self._link.after.append(partial(tell_lost, lost, self.group, self._on_lost, self._desk))
 
     # ---- the end
 
