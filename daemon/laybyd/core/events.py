@@ -147,7 +147,7 @@ class Space(NamedTuple):
     limit: int
 
 
-# ---- from the state store -----------------------------------------------------------------------
+# ---- from the state store ----------------------------------------------------------------------
 
 
 class Committed(NamedTuple):

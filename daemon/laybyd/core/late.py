@@ -1,0 +1,291 @@
+"""Late answers: outcomes under a lease that has ended, also one of an earlier boot.
+
+Owns the judgement of each message such an outcome names: held by somebody, waiting, settled. Those
+that nobody holds and nobody settled are dealt with as if the lease still lasted. What is not in
+memory is looked up first. Must never know live leases' insides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from laybyd.core.effects import FindParked, LoadRows, Lost
+from laybyd.core.intervals import Range, RangeSet
+from laybyd.core.live import Span
+from laybyd.core.parts import Parts
+from laybyd.core.rules import News, Trouble, cut, part_of
+from laybyd.core.sessions import Settlement
+from laybyd.core.types import DEAD, DEFERRED, Outcome, Parked, Row, Verdict
+
+ROWS_AT_ONCE = 64
+
+
+class _Lookup(NamedTuple):
+    """One verdict's ranges on their way to the disk; `changed` are records that moved meanwhile."""
+
+    verdict: Verdict
+    ranges: tuple[Range, ...]
+    settlement: Settlement
+    believed: bool
+    lane: str
+    changed: RangeSet
+
+
+class Late:
+    """`believed`: nothing is remembered of the lease, so an ack of what is settled may well be the
+    repeat of the ack that settled it."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lookups: dict[int, _Lookup] = {}
+
+    def judge(
+        self,
+        verdict: Verdict,
+        ranges: Sequence[Range],
+        settlement: Settlement,
+        now: int,
+        believed: bool,
+    ) -> None:
+        lost = RangeSet()
+        unknown: list[Range] = []
+        unseen: list[Range] = []
+        for first, last in ranges:
+            end = self._parts.live.log_end
+            if last >= end:
+                lost.add(max(first, end), last)
+                last = end - 1
+            if first <= last:
+                self._open(verdict, (first, last), lost, unseen, now)
+                unknown += self._parked(verdict, (first, last), lost, now)
+        self._refuse(verdict, lost, settlement)
+        if unseen:
+            self._look_for_rows(verdict, unseen, settlement, believed)
+        if unknown:
+            self._look_up(verdict, unknown, settlement, believed, DEFERRED)
+
+    def _refuse(self, verdict: Verdict, lost: RangeSet, settlement: Settlement) -> None:
+        if lost:
+            settlement.refused.append(Lost(verdict.lease, tuple(lost), "lease_lost"))
+
+    # ---- messages in the live lane --------------------------------------------------------------
+
+    def _open(
+        self, verdict: Verdict, one: Range, lost: RangeSet, unseen: list[Range], now: int
+    ) -> None:
+        """Of what is not done: take what waits, refuse what is held."""
+        for first, last in self._parts.floor.open_in(*one):
+            spans, new = self._parts.live.waiting_in(first, last)
+            waiting = RangeSet([(span.first, span.last) for span in spans] + new)
+            for gap in waiting.gaps(first, last):
+                lost.add(*gap)
+            if verdict.outcome is Outcome.RELEASE:
+                continue
+            if verdict.outcome is Outcome.ACK:
+                for run in waiting:
+                    self._withdraw(run, now)
+                continue
+            for span in spans:
+                self._move([span], verdict, now)
+            for run in new:
+                unseen += self._move_new(run, verdict, now)
+
+    def _withdraw(self, run: Range, now: int) -> None:
+        self._parts.live.withdraw(*run)
+        self._parts.journal.settle(*run, now)
+
+    def _move(self, spans: Sequence[Span], verdict: Verdict, now: int) -> None:
+        parts = self._parts
+        part, pieces = part_of(parts.record.gid, spans)
+        news = self._news(verdict, part, now)
+        self._withdraw((part.first, part.last), now)
+        parts.parking.admit(news, pieces, parts.settings, now)
+
+    def _move_new(self, run: Range, verdict: Verdict, now: int) -> list[Range]:
+        """What was never out in this boot: its row must be known. Gives what is not yet loaded."""
+        first, last = run
+        while first <= last:
+            row = self._parts.live.row_at(first)
+            if row is None:
+                return [(first, last)]
+            self._move([Span(first, min(last, row.last), row)], verdict, now)
+            first = row.last + 1
+        return []
+
+    def _look_for_rows(
+        self, verdict: Verdict, ranges: list[Range], settlement: Settlement, believed: bool
+    ) -> None:
+        token = self._ask(verdict, ranges, settlement, believed, "")
+        self._parts.out.append(LoadRows(("find", token), ranges[0][0], ROWS_AT_ONCE))
+
+    def rows_found(self, token: int, rows: Sequence[Row], upto: int, now: int) -> None:
+        """Go on with the rows just read; ask again while there are more."""
+        lookup = self._end(token)
+        seen = RangeSet((row.first, row.last) for row in rows)
+        rest: list[Range] = []
+        for one in lookup.ranges:
+            for run in seen.overlap(*one):
+                self._move_found(rows, run, lookup.verdict, now)
+            rest += [(max(low, upto), high) for low, high in seen.gaps(*one) if high >= upto]
+        if rest and upto > lookup.ranges[0][0]:
+            self._look_for_rows(lookup.verdict, rest, lookup.settlement, lookup.believed)
+        self._finish(lookup)
+
+    def _move_found(self, rows: Sequence[Row], run: Range, verdict: Verdict, now: int) -> None:
+        """Only what still waits: it may have been handed out while its row was read."""
+        for row in filter(self._parts.live.wants, rows):
+            low, high = max(run[0], row.first), min(run[1], row.last)
+            for first, last in self._parts.floor.open_in(low, high) if low <= high else ():
+                first = max(first, self._parts.live.cursor)
+                if first <= last:
+                    self._move([Span(first, last, row)], verdict, now)
+
+    # ---- messages that are done: settled, deferred or dead --------------------------------------
+
+    def _parked(self, verdict: Verdict, one: Range, lost: RangeSet, now: int) -> list[Range]:
+        """Deal with the deferred ones that are in memory; gives what must be looked up."""
+        deferred = self._parts.deferred
+        unknown: list[Range] = []
+        for first, last in self._parts.floor.done_in(*one):
+            rest = RangeSet([(first, last)])
+            for record in deferred.out.overlap(first, last):
+                for part in rest.overlap(record.first, record.last):
+                    lost.add(*part)
+                rest.remove(record.first, record.last)
+            for record in deferred.overlap(first, last):
+                self._change(verdict, record, (first, last), now)
+                rest.remove(record.first, record.last)
+            unknown += rest
+        return unknown
+
+    def _look_up(
+        self,
+        verdict: Verdict,
+        ranges: Sequence[Range],
+        settlement: Settlement,
+        believed: bool,
+        lane: str,
+    ) -> None:
+        """The deferred lane beyond what is in memory, then the dead one; what is in neither is
+        settled."""
+        parts = self._parts
+        if lane == DEFERRED and parts.deferred.complete:
+            lane = DEAD
+        if lane == DEAD and not parts.account.dead:
+            self._settled(verdict, ranges, settlement, believed)
+            return
+        parts.journal.flush()
+        token = self._ask(verdict, ranges, settlement, believed, lane)
+        limit = sum(last - first + 1 for first, last in ranges)
+        find = FindParked(token, parts.record.gid, lane, tuple(ranges), limit=min(limit, 1_000))
+        parts.out.append(find)
+
+    def _ask(
+        self,
+        verdict: Verdict,
+        ranges: Sequence[Range],
+        settlement: Settlement,
+        believed: bool,
+        lane: str,
+    ) -> int:
+        token = self._parts.finds.take((self._parts.record.gid, self))
+        changed = RangeSet()
+        self._lookups[token] = _Lookup(verdict, tuple(ranges), settlement, believed, lane, changed)
+        settlement.lookups += 1
+        self._parts.parking.watchers[token] = changed.add
+        return token
+
+    def parked_found(self, token: int, records: Sequence[Parked], more: bool, now: int) -> None:
+        """Records that changed while they were looked up are judged anew."""
+        lookup = self._end(token)
+        rest = RangeSet(lookup.ranges)
+        again = [part for one in lookup.ranges for part in lookup.changed.overlap(*one)]
+        if more:
+            again += rest.overlap(records[-1].last + 1, lookup.ranges[-1][1])
+        for one in again:
+            rest.remove(*one)
+        lost = RangeSet()
+        for record in records:
+            for part in rest.overlap(record.first, record.last):
+                self._found(lookup, record, part, lost, now)
+            rest.remove(record.first, record.last)
+        self._refuse(lookup.verdict, lost, lookup.settlement)
+        self._go_on(lookup, list(rest), again, now)
+        self._finish(lookup)
+
+    def _found(
+        self, lookup: _Lookup, record: Parked, part: Range, lost: RangeSet, now: int
+    ) -> None:
+        """A dead message is settled, unless this is the repeat of what made it dead; a deferred
+        one may have been handed out since it was asked for."""
+        if lookup.lane == DEAD:
+            repeat = record.lease == lookup.verdict.lease
+            if not repeat or lookup.verdict.outcome is Outcome.ACK:
+                lost.add(*part)
+        elif self._parts.deferred.out.overlap(record.first, record.last):
+            lost.add(*part)
+        else:
+            self._change(lookup.verdict, record, part, now)
+
+    def _go_on(self, lookup: _Lookup, rest: list[Range], again: list[Range], now: int) -> None:
+        args = (lookup.settlement, lookup.believed)
+        if again:
+            self.judge(lookup.verdict, again, lookup.settlement, now, lookup.believed)
+        if rest and lookup.lane == DEFERRED:
+            self._look_up(lookup.verdict, rest, *args, DEAD)
+        elif rest:
+            self._settled(lookup.verdict, rest, *args)
+
+    def _end(self, token: int) -> _Lookup:
+        del self._parts.parking.watchers[token]
+        return self._lookups.pop(token)
+
+    def _finish(self, lookup: _Lookup) -> None:
+        lookup.settlement.batch = self._parts.journal.barrier()
+        lookup.settlement.looked_up()
+
+    def abandon(self) -> None:
+        """The group is deleted: nothing of it is left to settle."""
+        for token in list(self._lookups):
+            lookup = self._end(token)
+            self._refuse(lookup.verdict, RangeSet(lookup.ranges), lookup.settlement)
+            lookup.settlement.looked_up()
+
+    def _settled(
+        self, verdict: Verdict, ranges: Sequence[Range], settlement: Settlement, believed: bool
+    ) -> None:
+        if not (believed and verdict.outcome is Outcome.ACK):
+            self._refuse(verdict, RangeSet(ranges), settlement)
+
+    def _change(self, verdict: Verdict, record: Parked, part: Range, now: int) -> None:
+        """`part` of a record that waits; what its own lease has brought about already is not
+        counted twice."""
+        if verdict.outcome is Outcome.RELEASE or _is_repeat(verdict, record, part):
+            return
+        first, last = max(part[0], record.first), min(part[1], record.last)
+        news = self._news(verdict, cut(record, first, last), now)
+        for gap in RangeSet([(first, last)]).gaps(record.first, record.last):
+            news.append((DEFERRED, cut(record, *gap)))
+        self._parts.parking.replace(DEFERRED, record, news, (), now)
+
+    def _news(self, verdict: Verdict, part: Parked, now: int) -> News:
+        rules = self._parts.rules
+        trouble = Trouble(verdict.reason, "", verdict.lease, now)
+        if verdict.outcome is Outcome.FAIL:
+            return rules.failed(part, trouble)
+        if verdict.outcome is Outcome.DEFER:
+            return rules.deferred(part, (verdict.delay_ms or 0) * 1_000, trouble)
+        if verdict.outcome is Outcome.REJECT:
+            return rules.rejected(part, trouble)
+        assert verdict.outcome is Outcome.ACK, "a release changes nothing that waits"
+        return []
+
+
+def _is_repeat(verdict: Verdict, record: Parked, part: Range) -> bool:
+    """The lease has ended, or this outcome came, and the record was parked for it. A single
+    message that fails late out of a range of suspects is news."""
+    if record.lease != verdict.lease or verdict.outcome in (Outcome.ACK, Outcome.REJECT):
+        return False
+    counted = bool(record.history) and record.history[-1].counted
+    return counted or verdict.outcome is Outcome.DEFER or part[0] != part[1]

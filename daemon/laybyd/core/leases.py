@@ -1,0 +1,199 @@
+"""Who holds what until when, and which leases there have been.
+
+Owns leases, their ids and the memory of ended ones. Must never know what is to become of the
+messages of a lease that ends.
+
+An id is the boot (u32) and a number (u64: the group's number, then a counter), so that it can be
+judged without a memory: another boot's is believed, one that was never issued here is not.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from enum import Enum
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from laybyd.core.intervals import ByPosition, Range, RangeSet
+from laybyd.core.live import Span
+from laybyd.core.types import LIVE, Parked
+
+if TYPE_CHECKING:
+    from laybyd.core.sessions import Session
+
+_ID = Struct(">IQ")
+_GID_SHIFT = 36
+ENDED_MAX = 16_384
+ENDED_LEASES_KEPT = 3
+"""An ended lease is remembered for so many of its lengths."""
+
+
+class Held(NamedTuple):
+    """A parked record as it is out. `undone` counts earlier hand-outs that left no history."""
+
+    record: Parked
+    undone: int = 0
+
+    @property
+    def first(self) -> int:
+        return self.record.first
+
+    @property
+    def last(self) -> int:
+        return self.record.last
+
+
+class Lease:
+    """`open` is what is not settled; `taken` what was taken away while the lease went on."""
+
+    __slots__ = (
+        "alone",
+        "answer",
+        "ends_us",
+        "granted_us",
+        "guard",
+        "id",
+        "lane",
+        "lease_us",
+        "left",
+        "open",
+        "ranges",
+        "records",
+        "session",
+        "spans",
+        "taken",
+    )
+
+    def __init__(
+        self,
+        lease_id: bytes,
+        session: Session,
+        now: int,
+        spans: list[Span] | None = None,
+        records: list[Held] | None = None,
+    ) -> None:
+        self.id = lease_id
+        self.session = session
+        self.lane = LIVE if records is None else "deferred"
+        self.spans = spans or []
+        self.records: ByPosition[Held] = ByPosition(records or ())
+        self.ranges = RangeSet((one.first, one.last) for one in (records or self.spans))
+        self.open = RangeSet(self.ranges)
+        self.left = self.open.measure()
+        self.taken: RangeSet | None = None
+        self.granted_us = now
+        self.lease_us = session.lease_us
+        self.ends_us = now + session.lease_us
+        self.alone = False
+        self.guard = False
+        self.answer = session.n
+
+    def spans_in(self, first: int, last: int) -> list[Span]:
+        at = max(0, bisect_right(self.spans, first, key=_first) - 1)
+        found = []
+        while at < len(self.spans) and self.spans[at].first <= last:
+            if self.spans[at].last >= first:
+                found.append(self.spans[at].cut(first, last))
+            at += 1
+        return found
+
+    def close(self, first: int, last: int) -> None:
+        """These open messages are no longer this lease's business."""
+        self.open.remove(first, last)
+        self.left -= last - first + 1
+
+    def take_away(self, first: int, last: int) -> None:
+        self.taken = self.taken or RangeSet()
+        self.taken.add(first, last)
+        self.close(first, last)
+
+
+def _first(span: Span) -> int:
+    return span.first
+
+
+class Ended(NamedTuple):
+    """What a lease held, and what of that it did not settle."""
+
+    ranges: tuple[Range, ...]
+    unsettled: tuple[Range, ...]
+    until_us: int
+
+
+class Past(Enum):
+    """What is known of a lease that is neither live nor remembered."""
+
+    FORGOTTEN = 1
+    UNKNOWN = 2
+
+
+class Leases:
+    def __init__(self, boot: int, gid: int) -> None:
+        self._boot = boot
+        self._base = gid << _GID_SHIFT
+        self._issued = 0
+        self._ended: dict[bytes, Ended] = {}
+        self.live: dict[bytes, Lease] = {}
+        self.out = 0
+        self.deferred = 0
+        self.guards = 0
+        self.guard_us = 0
+
+    def next_id(self) -> bytes:
+        self._issued += 1
+        return _ID.pack(self._boot, self._base + self._issued)
+
+    def add(self, lease: Lease) -> None:
+        self.live[lease.id] = lease
+        lease.session.leases[lease.id] = lease
+        self.out += lease.left
+        if lease.lane == LIVE:
+            lease.session.live_out += lease.left
+        else:
+            self.deferred += 1
+            lease.session.deferred_leases += 1
+            self.guards += lease.guard
+
+    def closed(self, lease: Lease, messages: int) -> None:
+        """So many of its messages are no longer out."""
+        self.out -= messages
+        if lease.lane == LIVE:
+            lease.session.live_out -= messages
+
+    def end(self, lease: Lease, now: int) -> None:
+        """It is over; what is still open or was taken away was not settled by it."""
+        del self.live[lease.id]
+        del lease.session.leases[lease.id]
+        self.closed(lease, lease.left)
+        if lease.lane != LIVE:
+            self.deferred -= 1
+            lease.session.deferred_leases -= 1
+            if lease.guard:
+                self.guards -= 1
+                self.guard_us += now - lease.granted_us
+        unsettled = (*lease.open, *(lease.taken or ()))
+        until = now + ENDED_LEASES_KEPT * lease.lease_us
+        self._ended[lease.id] = Ended(tuple(lease.ranges), unsettled, until)
+        self._forget(now)
+
+    def _forget(self, now: int) -> None:
+        for _ in range(2):
+            oldest = next(iter(self._ended))
+            if len(self._ended) <= ENDED_MAX and self._ended[oldest].until_us > now:
+                return
+            del self._ended[oldest]
+            if not self._ended:
+                return
+
+    def past(self, lease_id: bytes) -> Ended | Past:
+        ended = self._ended.get(lease_id)
+        if ended is not None:
+            return ended
+        if len(lease_id) != _ID.size:
+            return Past.UNKNOWN
+        boot, number = _ID.unpack(lease_id)
+        if number >> _GID_SHIFT != self._base >> _GID_SHIFT or boot > self._boot:
+            return Past.UNKNOWN
+        if boot == self._boot and not 0 < number - self._base <= self._issued:
+            return Past.UNKNOWN
+        return Past.FORGOTTEN

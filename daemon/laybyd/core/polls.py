@@ -1,0 +1,235 @@
+"""Polls: how they arrive, wait, are repeated, replaced and answered.
+
+Owns a session's numbering of polls and the answers to them. Must never know what is handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from laybyd.core.effects import Deliver, Effect, Grant, Lost
+from laybyd.core.events import Poll
+from laybyd.core.expiry import Expiry
+from laybyd.core.parts import Parts
+from laybyd.core.sessions import Session, Settlement, Waiting
+from laybyd.core.settings import HOUR, MS
+
+LEASE_US_MIN = 10 * MS
+LEASE_US_MAX = HOUR
+
+NOTHING = "nothing"
+REPLACED = "replaced"
+TAKEN_BACK = "taken back"
+GRACE = "restart grace"
+MAX_OUT = "max out"
+QUIESCING = "quiescing"
+DELETED = "deleted"
+
+
+class Polls:
+    """`made_in`: the batch that makes the group durable; no poll is answered before it."""
+
+    def __init__(self, parts: Parts, expiry: Expiry, made_in: int, grace_until: int) -> None:
+        self._parts = parts
+        self._expiry = expiry
+        self._made_in = made_in
+        self.grace_until = grace_until
+        self.closed = ""
+        self._overdue: dict[Session, Waiting] = {}
+        self._capped: dict[Session, Waiting] = {}
+
+    # ---- a poll arrives -------------------------------------------------------------------------
+
+    def arrive(self, session: Session, event: Poll, settlement: Settlement, now: int) -> None:
+        n = session.n + 1 if event.n is None else event.n
+        if n < session.n:
+            self._speak_nothing(event, n, settlement, REPLACED)
+        elif n == session.n and session.answered is not None:
+            self._repeat(session, event, settlement)
+        else:
+            self._replace_waiting(session, event)
+            if event.n is not None and event.got is not None:
+                self._return_unheard(session, event.got, now)
+            self._begin(session, n, event, now)
+            self._park(session, event, settlement, now)
+
+    def _replace_waiting(self, session: Session, event: Poll) -> None:
+        if session.waiting is not None:
+            self._leave_lines(session)
+            old, session.waiting = session.waiting, None
+            self._send(old, (), REPLACED if event.credit else TAKEN_BACK)
+
+    def _return_unheard(self, session: Session, got: int, now: int) -> None:
+        """The session has not received the last answer: nobody works on its leases."""
+        if session.answered is not None and got < session.answered.n:
+            for lease in [one for one in session.leases.values() if one.answer > got]:
+                self._expiry.undo(lease, now)
+
+    def _begin(self, session: Session, n: int, event: Poll, now: int) -> None:
+        session.n = n
+        session.answered = None
+        session.grants = ()
+        session.idle = min(session.handlers, 1 if event.idle is None else event.idle)
+        lease_us = self._parts.settings.lease_us
+        if event.lease_ms is not None:
+            lease_us = min(max(event.lease_ms * MS, LEASE_US_MIN), LEASE_US_MAX)
+        session.lease_us = lease_us
+        self._parts.timers.set(("session", session), now + lease_us)
+        self._parts.load.note(session, now)
+
+    def _park(self, session: Session, event: Poll, settlement: Settlement, now: int) -> None:
+        wait_us = min(event.wait_ms * MS, self._parts.core.wait_us_max)
+        waiting = session.waiting = Waiting(session, event, settlement, now, now + wait_us)
+        if not event.credit:
+            self.answer_nothing(waiting, TAKEN_BACK, now)
+        elif self.closed:
+            self.answer_nothing(waiting, self.closed, now)
+        else:
+            self._parts.timers.set(("poll", session), waiting.until_us)
+            self._stand_in_line(waiting)
+
+    def _stand_in_line(self, waiting: Waiting) -> None:
+        """Not before its outcomes are known, and not while it holds as many leases as it may."""
+        session = waiting.session
+        if waiting.settlement.lookups:
+            waiting.settlement.then.append(lambda: self._lookups_done(waiting))
+            return
+        if len(session.leases) >= self._parts.settings.leases_per_session:
+            self._capped[session] = waiting
+        else:
+            self._parts.sessions.offer(waiting)
+
+    def _lookups_done(self, waiting: Waiting) -> None:
+        if waiting.session.waiting is waiting:
+            self._stand_in_line(waiting)
+
+    def uncap(self) -> None:
+        """Sessions that hold fewer leases again stand in line."""
+        for session, waiting in list(self._capped.items()):
+            if len(session.leases) < self._parts.settings.leases_per_session:
+                del self._capped[session]
+                self._parts.sessions.offer(waiting)
+
+    # ---- a poll is answered ---------------------------------------------------------------------
+
+    def answer(self, waiting: Waiting, grants: tuple[Grant, ...], now: int, why: str = "") -> None:
+        session = waiting.session
+        self._leave_lines(session)
+        session.waiting = None
+        session.answered = waiting
+        session.grants = grants
+        session.heard_us = max(session.heard_us, now)
+        self._send(waiting, grants, why)
+
+    def answer_nothing(self, waiting: Waiting, why: str, now: int) -> None:
+        self.answer(waiting, (), now, why)
+
+    def _leave_lines(self, session: Session) -> None:
+        self._parts.sessions.withdraw(session)
+        self._capped.pop(session, None)
+        self._overdue.pop(session, None)
+        self._parts.timers.cancel(("poll", session))
+
+    def _repeat(self, session: Session, event: Poll, settlement: Settlement) -> None:
+        """The answer was lost: the same leases again, but for those that are over."""
+        grants = tuple(grant for grant in session.grants if grant.lease in session.leases)
+        n, name = session.n, self._parts.record.name
+        why = "" if grants else NOTHING
+        self.speak(settlement, lambda lost: Deliver(event.caller, name, n, grants, lost, why))
+
+    def _send(self, waiting: Waiting, grants: tuple[Grant, ...], why: str) -> None:
+        name = self._parts.record.name
+        self.speak(
+            waiting.settlement,
+            lambda lost: Deliver(waiting.caller, name, waiting.n, grants, lost, why),
+        )
+
+    def _speak_nothing(self, event: Poll, n: int, settlement: Settlement, why: str) -> None:
+        name = self._parts.record.name
+        self.speak(settlement, lambda lost: Deliver(event.caller, name, n, (), lost, why))
+
+    def speak(
+        self,
+        settlement: Settlement,
+        make: Callable[[tuple[Lost, ...]], Effect],
+        hurry: bool = True,
+    ) -> None:
+        """Send an answer once what it says is known and durable."""
+        if settlement.lookups:
+            settlement.then.append(lambda: self.speak(settlement, make, hurry))
+            return
+        batch = max(settlement.batch, self._made_in)
+        self._parts.journal.after(batch, make(tuple(settlement.refused)), hurry)
+
+    # ---- a poll has waited long enough ----------------------------------------------------------
+
+    def time_is_up(self, session: Session, now: int) -> None:
+        """Nothing came; but whoever asks must not be told so while the broker has not looked."""
+        waiting = session.waiting
+        assert waiting is not None, "the timer of a poll outlived it"
+        if self._still_looking(waiting):
+            self._overdue[session] = waiting
+        else:
+            self.answer_nothing(waiting, self._why(waiting, now), now)
+
+    def answer_overdue(self, now: int) -> None:
+        for waiting in list(self._overdue.values()):
+            if not self._still_looking(waiting):
+                self.answer_nothing(waiting, self._why(waiting, now), now)
+
+    def _still_looking(self, waiting: Waiting) -> bool:
+        live = self._parts.live
+        return bool(waiting.settlement.lookups) or (live.loading and not live.ready)
+
+    def _why(self, waiting: Waiting, now: int) -> str:
+        if now < self.grace_until:
+            return GRACE
+        full = self._parts.leases.out >= self._parts.settings.max_out
+        return MAX_OUT if full or waiting.session in self._capped else NOTHING
+
+    def answer_all(self, why: str, now: int) -> None:
+        """Nobody gets anything any more."""
+        self.closed = why
+        waiting: Sequence[Waiting] = [
+            one.waiting for one in self._parts.sessions.by_key.values() if one.waiting is not None
+        ]
+        for one in waiting:
+            self.answer_nothing(one, why, now)
+
+    # ---- answers that did not arrive ------------------------------------------------------------
+
+    def not_sent(self, session: Session) -> None:
+        """The last answer never left: the same n may be asked again."""
+        session.answered = None
+        session.grants = ()
+
+    def ask_again(self, session: Session, now: int) -> None:
+        """The last answer could not be made: its poll waits once more."""
+        waiting = session.answered
+        if waiting is None or session.waiting is not None or waiting.n != session.n:
+            return
+        self.not_sent(session)
+        session.waiting = waiting
+        session.idle = waiting.idle
+        if self.closed:
+            self.answer_nothing(waiting, self.closed, now)
+            return
+        self._parts.timers.set(("poll", session), max(waiting.until_us, now))
+        self._stand_in_line(waiting)
+
+    def shortened(self, session: Session, lease: bytes, kept: int) -> None:
+        """What is answered again must be what went out."""
+        session.grants = tuple(
+            _shortened(grant, kept) if grant.lease == lease else grant for grant in session.grants
+        )
+
+
+def _shortened(grant: Grant, kept: int) -> Grant:
+    pieces = grant.pieces[:kept]
+    messages = sum(piece.last - piece.first + 1 for piece in pieces)
+    return grant._replace(
+        pieces=pieces,
+        attempts=grant.attempts[:messages],
+        deliveries=grant.deliveries[:messages],
+        history=grant.history[:messages],
+    )

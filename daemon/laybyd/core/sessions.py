@@ -1,0 +1,214 @@
+"""Consumers as the broker sees them: sessions, their outstanding polls, who waits for work.
+
+Owns sessions and the two waiting lines (polls with idle handlers, polls ahead of need), both in
+order of arrival. Must never know which messages a session gets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from laybyd.core.effects import Grant, Lost
+from laybyd.core.events import Poll
+from laybyd.core.types import Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from laybyd.core.leases import Lease
+
+MEASURE_WEIGHT = 0.2
+"""Of the newest measurement of handling time."""
+
+
+class Settlement:
+    """What came of the outcomes in one request: what was refused, and what must be durable (or
+    looked up) before the request is answered."""
+
+    __slots__ = ("batch", "lookups", "refused", "then")
+
+    def __init__(self) -> None:
+        self.refused: list[Lost] = []
+        self.batch = 0
+        self.lookups = 0
+        self.then: list[Callable[[], None]] = []
+
+    def looked_up(self) -> None:
+        self.lookups -= 1
+        if not self.lookups:
+            for act in self.then:
+                act()
+            self.then.clear()
+
+
+class Waiting:
+    """A poll that waits for its answer."""
+
+    __slots__ = (
+        "arrived_us",
+        "back",
+        "caller",
+        "credit",
+        "credit_bytes",
+        "idle",
+        "n",
+        "session",
+        "settlement",
+        "until_us",
+    )
+
+    def __init__(
+        self, session: Session, event: Poll, settlement: Settlement, now: int, until: int
+    ) -> None:
+        self.session = session
+        self.caller: Caller = event.caller
+        self.n = session.n
+        self.credit = event.credit
+        self.credit_bytes = event.credit_bytes
+        self.idle = session.idle
+        self.arrived_us = now
+        self.until_us = until
+        self.settlement = settlement
+        self.back = session.back_from_deferred()
+
+
+class Session:
+    """`working` is what it said last it works on: (first, last, since_us), sorted."""
+
+    __slots__ = (
+        "answered",
+        "busy",
+        "deferred_leases",
+        "drained",
+        "grants",
+        "handlers",
+        "heard_us",
+        "holds",
+        "idle",
+        "key",
+        "lease_us",
+        "leases",
+        "live_out",
+        "live_us",
+        "n",
+        "name",
+        "progress_us",
+        "settled_us",
+        "waiting",
+        "working",
+    )
+
+    def __init__(self, key: bytes, now: int) -> None:
+        self.key = key
+        self.name = ""
+        self.lease_us = 0
+        self.handlers = 0
+        self.idle = 0
+        self.n = 0
+        self.heard_us = now
+        self.progress_us = -1
+        self.settled_us = 0
+        self.live_us: float | None = None
+        self.leases: dict[bytes, Lease] = {}
+        self.live_out = 0
+        self.deferred_leases = 0
+        self.drained = False
+        self.busy = 0
+        self.waiting: Waiting | None = None
+        self.answered: Waiting | None = None
+        self.grants: tuple[Grant, ...] = ()
+        self.working: list[tuple[int, int, int]] = []
+        self.holds: dict[int, int] = {}
+
+    def back_from_deferred(self) -> bool:
+        """Its last work was deferred work, and that is done."""
+        return self.drained and not self.deferred_leases
+
+    def handlers_on_live(self) -> int:
+        if not self.live_out:
+            return 0
+        most = self.handlers - self.idle - self.deferred_leases
+        return min(max(most, 1), self.live_out)
+
+    def measure(self, messages: int, since: int, now: int) -> float:
+        """Handler time of one message, by what was settled since the last time."""
+        elapsed = max(1, now - max(since, self.settled_us))
+        self.settled_us = now
+        return elapsed * max(1, self.handlers - self.idle) / messages
+
+
+def blend(old: float | None, new: float) -> float:
+    return new if old is None else old + MEASURE_WEIGHT * (new - old)
+
+
+def key_of(peer: bytes, session: bytes | None) -> bytes:
+    """Without a session the connection is one; its key is longer than any session id may be."""
+    return session if session is not None else b"connection " + peer.rjust(16, b"\0")
+
+
+class Sessions:
+    def __init__(self, sessions_max: int) -> None:
+        self._max = sessions_max
+        self.by_key: dict[bytes, Session] = {}
+        self.idle: dict[Session, Waiting] = {}
+        self.ahead: dict[Session, Waiting] = {}
+        self.idle_handlers = 0
+        self.handlers = 0
+
+    def __len__(self) -> int:
+        return len(self.by_key)
+
+    def find(self, key: bytes) -> Session | None:
+        return self.by_key.get(key)
+
+    def meet(self, event: Poll, now: int) -> Session | None:
+        """The poll's session, made if need be; None when there are too many."""
+        key = key_of(event.caller.peer, event.session)
+        session = self.by_key.get(key)
+        if session is None:
+            if len(self.by_key) >= self._max:
+                return None
+            session = self.by_key[key] = Session(key, now)
+        session.heard_us = now
+        session.name = event.name or session.name
+        handlers = max(1, event.handlers or 1)
+        self.handlers += handlers - session.handlers
+        session.handlers = handlers
+        return session
+
+    def remove(self, session: Session) -> None:
+        self.withdraw(session)
+        self.handlers -= session.handlers
+        del self.by_key[session.key]
+
+    # ---- the waiting lines ----------------------------------------------------------------------
+
+    def offer(self, waiting: Waiting) -> None:
+        if waiting.idle:
+            self.idle[waiting.session] = waiting
+            self.idle_handlers += waiting.idle
+        else:
+            self.ahead[waiting.session] = waiting
+
+    def withdraw(self, session: Session) -> None:
+        waiting = self.idle.pop(session, None)
+        if waiting is not None:
+            self.idle_handlers -= waiting.idle
+        else:
+            self.ahead.pop(session, None)
+
+    @property
+    def any_waiting(self) -> bool:
+        return bool(self.idle or self.ahead)
+
+    def latest(self) -> Waiting | None:
+        """Whoever came last, of those with idle handlers if there are any. So the surplus shows
+        as polls that wait long."""
+        line = self.idle or self.ahead
+        return line[next(reversed(line))] if line else None
+
+    def longest(self) -> Waiting | None:
+        return next(iter(self.idle.values())) if self.idle else None
+
+    def others_wait(self, session: Session) -> bool:
+        return len(self.idle) + len(self.ahead) > (session in self.idle or session in self.ahead)

@@ -1,0 +1,161 @@
+"""Outcomes: what a settle does to the messages of a lease.
+
+Owns the way from a verdict to changes, for leases that are live. Must never know late answers (it
+passes them on) nor how a lease ends by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from laybyd.core.effects import Lost
+from laybyd.core.intervals import Range, RangeSet
+from laybyd.core.late import Late
+from laybyd.core.leases import Lease, Past
+from laybyd.core.parts import Parts
+from laybyd.core.rules import STARTED_RELEASES_MAX, News, Trouble, cut, part_of
+from laybyd.core.sessions import Session, Settlement, blend
+from laybyd.core.types import LIVE, Outcome, Parked, Verdict
+
+
+class Settler:
+    def __init__(self, parts: Parts, late: Late) -> None:
+        self._parts = parts
+        self._late = late
+        self.deferred_us: float | None = None
+
+    def take(self, verdicts: Sequence[Verdict], settlement: Settlement, now: int) -> None:
+        """All outcomes of one request. What was refused is in the settlement afterwards."""
+        work: dict[tuple[Session, str], list[int]] = {}
+        for verdict in verdicts:
+            lease = self._parts.leases.live.get(verdict.lease)
+            if lease is None:
+                self._of_past(verdict, settlement, now)
+                continue
+            before = lease.left
+            self._of_lease(lease, verdict, settlement, now)
+            if verdict.outcome is not Outcome.RELEASE and lease.left < before:
+                done = work.setdefault((lease.session, lease.lane), [0, lease.granted_us])
+                done[0] += before - lease.left
+                done[1] = min(done[1], lease.granted_us)
+        for (session, lane), (messages, since) in work.items():
+            self._measure(session, lane, messages, since, now)
+            self._parts.load.note(session, now)
+        settlement.batch = self._parts.journal.barrier()
+
+    def _measure(self, session: Session, lane: str, messages: int, since: int, now: int) -> None:
+        measured = session.measure(messages, since, now)
+        if lane == LIVE:
+            session.live_us = blend(session.live_us, measured)
+        else:
+            self.deferred_us = blend(self.deferred_us, measured)
+
+    # ---- which messages -------------------------------------------------------------------------
+
+    def _of_past(self, verdict: Verdict, settlement: Settlement, now: int) -> None:
+        """What it settled while it lasted is answered as it was then; the rest is late."""
+        past = self._parts.leases.past(verdict.lease)
+        if past is Past.UNKNOWN:
+            settlement.refused.append(Lost(verdict.lease, verdict.ranges, "lease_unknown"))
+        elif past is Past.FORGOTTEN:
+            self._late.judge(verdict, verdict.ranges, settlement, now, believed=True)
+        else:
+            held, unsettled = RangeSet(past.ranges), RangeSet(past.unsettled)
+            self._outside(verdict, held, settlement)
+            late = [run for one in verdict.ranges for run in unsettled.overlap(*one)]
+            self._late.judge(verdict, late, settlement, now, believed=False)
+
+    def _of_lease(self, lease: Lease, verdict: Verdict, settlement: Settlement, now: int) -> None:
+        taken = lease.taken
+        for first, last in verdict.ranges:
+            if lease.open.covers(first, last):
+                self._apply(lease, verdict, first, last, now)
+            else:
+                for run in lease.open.overlap(first, last):
+                    self._apply(lease, verdict, *run, now)
+                self._outside(verdict, lease.ranges, settlement, (first, last))
+        if taken:
+            late = [run for one in verdict.ranges for run in taken.overlap(*one)]
+            self._late.judge(verdict, late, settlement, now, believed=False)
+        if not lease.left and lease.id in self._parts.leases.live:
+            self._parts.leases.end(lease, now)
+
+    def _outside(
+        self, verdict: Verdict, held: RangeSet, settlement: Settlement, one: Range | None = None
+    ) -> None:
+        """Positions that were never in the lease."""
+        ranges = verdict.ranges if one is None else (one,)
+        lost = tuple(gap for first, last in ranges for gap in held.gaps(first, last))
+        if lost:
+            settlement.refused.append(Lost(verdict.lease, lost, "lease_lost"))
+
+    # ---- what becomes of them -------------------------------------------------------------------
+
+    def _apply(self, lease: Lease, verdict: Verdict, first: int, last: int, now: int) -> None:
+        if lease.lane == LIVE:
+            self._apply_live(lease, verdict, first, last, now)
+        else:
+            self._apply_deferred(lease, verdict, first, last, now)
+        lease.close(first, last)
+        self._parts.leases.closed(lease, last - first + 1)
+
+    def _apply_live(self, lease: Lease, verdict: Verdict, first: int, last: int, now: int) -> None:
+        parts = self._parts
+        if verdict.outcome is Outcome.ACK:
+            parts.journal.settle(first, last, now)
+            return
+        if verdict.outcome is Outcome.RELEASE:
+            self._release_live(lease, verdict, first, last, now)
+            return
+        part, pieces = part_of(parts.record.gid, lease.spans_in(first, last))
+        news = self.news_of(verdict, part, lease.session.name, now)
+        parts.parking.admit(news, pieces, parts.settings, now)
+        parts.journal.settle(first, last, now)
+
+    def _release_live(
+        self, lease: Lease, verdict: Verdict, first: int, last: int, now: int
+    ) -> None:
+        parts = self._parts
+        for span in lease.spans_in(first, last):
+            starts = span.starts + verdict.started
+            if starts >= STARTED_RELEASES_MAX:
+                part, pieces = part_of(parts.record.gid, [span])
+                trouble = Trouble("released", lease.session.name, lease.id, now)
+                parts.parking.admit(parts.rules.failed(part, trouble), pieces, parts.settings, now)
+                parts.journal.settle(span.first, span.last, now)
+            else:
+                parts.live.give_back(
+                    span._replace(
+                        releases=span.releases + 1, starts=starts, session=lease.session.key
+                    )
+                )
+
+    def _apply_deferred(
+        self, lease: Lease, verdict: Verdict, first: int, last: int, now: int
+    ) -> None:
+        for held in lease.records.overlap(first, last):
+            part = cut(held.record, max(first, held.first), min(last, held.last))
+            if verdict.outcome is Outcome.RELEASE:
+                if not verdict.started and part is held.record:
+                    lease.records.pop(held.first)
+                    self._parts.deferred.put_back(held.record, held.undone + 1)
+                    continue
+                held = held._replace(undone=held.undone + 1)
+            news = self.news_of(verdict, part, lease.session.name, now)
+            self._parts.parking.change_held(lease.records, held, part, news, now)
+
+    def news_of(self, verdict: Verdict, part: Parked, consumer: str, now: int) -> News:
+        rules = self._parts.rules
+        trouble = Trouble(verdict.reason, consumer, verdict.lease, now)
+        match verdict.outcome:
+            case Outcome.ACK:
+                return []
+            case Outcome.FAIL:
+                return rules.failed(part, trouble)
+            case Outcome.DEFER:
+                return rules.deferred(part, (verdict.delay_ms or 0) * 1_000, trouble)
+            case Outcome.REJECT:
+                return rules.rejected(part, trouble)
+            case Outcome.RELEASE:
+                trouble.reason = "released"
+                return rules.released(part, verdict.started, trouble)
