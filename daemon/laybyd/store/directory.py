@@ -31,7 +31,6 @@ class Directory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.state = path / "state.lmdb"
-        self.ballast = path / "ballast"
         self._lock = path / "lock"
         self._fd: int | None = None
 
@@ -82,11 +81,7 @@ class Directory:
 
     def sync(self) -> None:
         """Make what was renamed, made or removed here durable."""
-        fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        engine.sync(self.path)
 
 
 def lock_of(path: Path) -> Path:

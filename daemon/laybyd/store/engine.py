@@ -13,6 +13,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import lmdb
+from lmdb.verify import VerifyError, verify
 
 from laybyd.store.base import Damaged, Full, NoRight, StoreError, Unavailable, Unknown
 
@@ -78,6 +79,31 @@ def _last_page(head: bytes, at: int) -> tuple[int, int] | None:
         return None
     magic, _, _, last, transaction = _META.unpack_from(head, at + _META_AT)
     return (transaction, last) if magic == _MAGIC else None
+
+
+def problems_of(path: Path) -> list[str]:
+    """What is wrong with the structure of the file; it is never handed to the engine for that."""
+    try:
+        found: list[str] = verify(str(path), subdir=False)  # type: ignore[no-untyped-call]
+    except (VerifyError, OSError) as error:
+        return [str(error)]
+    return found
+
+
+def copy(env: lmdb.Environment, path: Path) -> int:
+    """A copy as of one moment, without free pages, on the disk; how many bytes it takes."""
+    env.copy(str(path), compact=True)
+    path.chmod(0o600)
+    sync(path)
+    return path.stat().st_size
+
+
+def sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def page_size() -> int:

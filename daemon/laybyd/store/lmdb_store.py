@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from laybyd.clock import monotonic_us
 from laybyd.store import records
+from laybyd.store.backup import BackupResult, Progress, copy_out, no_progress
 from laybyd.store.base import (
     Appended,
     Damaged,
@@ -111,7 +112,7 @@ class LmdbStore:
         self._is_open = True
 
     def _opened_state(self, path: Path, create: bool = False) -> StateDb:
-        return StateDb(path, self._directory.ballast, self._state_bytes, create)
+        return StateDb(path, self._state_bytes, create)
 
     def _create(self) -> None:
         """Under another name first: a crash leaves a whole store or none."""
@@ -224,9 +225,19 @@ class LmdbStore:
             raise
 
     def read_state(self, first: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        return self._state.read(first, end, limit)
+        return self._state.read_state(first, end, limit)
 
     # ---- upkeep
+
+    def backup(self, target: Path, progress: Progress = no_progress) -> BackupResult:
+        """Copy all to a new directory while the store is in use; nothing is trimmed meanwhile."""
+        with self._writing:
+            self._log.holds += 1
+        try:
+            return copy_out(self._log.segments, self._state, target, progress)
+        finally:
+            with self._writing:
+                self._log.holds -= 1
 
     def housekeep(self) -> None:
         if self._fence is not None:

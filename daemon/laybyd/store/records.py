@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from laybyd.core import effects as fx
-from laybyd.core.types import DEFERRED, POSITION_END, GroupState
+from laybyd.core.types import DEAD, DEFERRED, POSITION_END, GroupState
 from laybyd.store import keys, values
 from laybyd.store.base import Damaged, Erase
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 PAGE = 1_024
 """Pairs asked for at once where everything is read."""
+
+ALL = (b"\1", b"\xff")
+"""The range of every key there may be."""
 
 
 class Readable(Protocol):
@@ -122,11 +125,16 @@ _ENCODERS: dict[type, Callable[..., None]] = {
 def load_groups(store: Store) -> list[GroupState]:
     """Every group, in the order of their making. State beyond the log's end is left out: it can
     only come from a backup whose state is younger than its log."""
-    end = store.facts().end
-    return [
-        _group_state(store, values.group(values.unseal(key, value)), end)
-        for key, value in _scan(store, *keys.all_of(keys.GROUP))
-    ]
+    gids = [keys.gid_of(key) for key, _ in scan(store, *keys.all_of(keys.GROUP))]
+    return load_groups_at(store, store.facts().end, gids)
+
+
+def load_groups_at(store: Readable, end: int, gids: Iterable[int]) -> list[GroupState]:
+    return [_group_state(store, _group(store, gid), end) for gid in gids]
+
+
+def _group(store: Readable, gid: int) -> GroupRecord:
+    return values.group(_one(store, keys.group(gid), None))
 
 
 def _group_state(store: Readable, record: GroupRecord, end: int) -> GroupState:
@@ -150,15 +158,15 @@ def _group_state(store: Readable, record: GroupRecord, end: int) -> GroupState:
 
 def load_next_gid(store: Readable) -> int:
     """The number of the next group; numbers of dropped groups are never used again."""
-    used = [keys.gid_of(key) for key, _ in _scan(store, *keys.all_of(keys.GROUP))]
-    used += [keys.gid_of(key) for key, _ in _scan(store, *keys.all_of(keys.DROPPED))]
+    used = [keys.gid_of(key) for key, _ in scan(store, *keys.all_of(keys.GROUP))]
+    used += [keys.gid_of(key) for key, _ in scan(store, *keys.all_of(keys.DROPPED))]
     return max(used, default=0) + 1
 
 
 def load_forgotten(store: Readable) -> dict[str, int]:
     return {
         keys.topic_of(key): values.unseal(key, value)
-        for key, value in _scan(store, *keys.all_of(keys.FORGOTTEN))
+        for key, value in scan(store, *keys.all_of(keys.FORGOTTEN))
     }
 
 
@@ -220,7 +228,7 @@ def _touching(
     page = min(max(limit, 1), high - low + 1)
     if page <= 0:
         return
-    for key, value in _scan(store, keys.record(lane, gid, low), end, page):
+    for key, value in scan(store, keys.record(lane, gid, low), end, page):
         record = values.parked(values.unseal(key, value))
         if record.first > high:
             return
@@ -241,7 +249,7 @@ def _floor(store: Readable, record: GroupRecord) -> tuple[int, values.Ranges]:
 
 
 def _deltas(store: Readable, gid: int) -> Iterator[tuple[bytes, values.Ranges]]:
-    for key, value in _scan(store, *keys.all_of_group(keys.DELTA, gid)):
+    for key, value in scan(store, *keys.all_of_group(keys.DELTA, gid)):
         yield key, values.unseal(key, value)
 
 
@@ -251,7 +259,7 @@ def _one(store: Readable, key: bytes, default: Any) -> Any:
     return default
 
 
-def _scan(
+def scan(
     store: Readable, first: bytes, end: bytes, page: int = PAGE
 ) -> Iterator[tuple[bytes, bytes]]:
     """Every pair of the range; the first read asks for `page`, later ones for more."""
@@ -264,12 +272,50 @@ def _scan(
         page = PAGE
 
 
+# ---- after a restore --------------------------------------------------------------------------
+
+
+def cut_at(store: Readable, end: int) -> tuple[list[Put], int]:
+    """The puts that take out all that refers to positions from `end` on, which the log does not
+    have; and how many parked records go with them."""
+    puts: list[Put] = []
+    lost = 0
+    for key, _ in scan(store, *keys.all_of(keys.GROUP)):
+        lost += _cut_group(store, keys.gid_of(key), end, puts)
+    for topic, below in load_forgotten(store).items():
+        _forget(fx.ForgetTopic(topic, min(below, end)), puts)
+    return puts, lost
+
+
+def _cut_group(store: Readable, gid: int, end: int, puts: list[Put]) -> int:
+    (state,) = load_groups_at(store, end, (gid,))
+    _snapshot(fx.Snapshot(gid, POSITION_END, state.floor, state.done), puts)
+    lost = {lane: _records_from(store, gid, lane, end) for lane in (DEFERRED, DEAD)}
+    for lane, found in lost.items():
+        for record in found:
+            _unpark(fx.Unpark(lane, record), puts)
+    account = fx.Account(
+        gid,
+        values.merged(list(state.pinned), 0, end),
+        state.deferred - sum(one.messages for one in lost[DEFERRED]),
+        state.deferred_bytes - sum(one.size for one in lost[DEFERRED] if not one.in_log),
+        state.dead - sum(one.messages for one in lost[DEAD]),
+        state.dead_bytes - sum(one.size for one in lost[DEAD] if not one.in_log),
+    )
+    _account(account, puts)
+    return sum(map(len, lost.values()))
+
+
+def _records_from(store: Readable, gid: int, lane: str, first: int) -> list[Parked]:
+    return list(_touching(store, gid, lane, first, POSITION_END, PAGE))
+
+
 # ---- between boots ----------------------------------------------------------------------------
 
 
 def begin_boot(store: Store, fence: Fence) -> None:
     """Fold each group's deltas into its snapshot, so that every boot may number them anew."""
-    for key, _ in list(_scan(store, *keys.all_of(keys.GROUP))):
+    for key, _ in list(scan(store, *keys.all_of(keys.GROUP))):
         _fold(store, fence, keys.gid_of(key))
 
 
@@ -277,8 +323,7 @@ def _fold(store: Store, fence: Fence, gid: int) -> None:
     deltas = list(_deltas(store, gid))
     if not deltas:
         return
-    record = values.group(_one(store, keys.group(gid), None))
-    floor, done = _floor(store, record)
+    floor, done = _floor(store, _group(store, gid))
     ranges = [*done, *(one for _, part in deltas for one in part)]
     whole = values.merged(ranges, floor, POSITION_END)
     puts: list[Put] = [Erase(*keys.all_of_group(keys.DELTA, gid))]

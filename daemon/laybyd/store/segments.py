@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from laybyd.store.base import NewBlock
     from laybyd.store.directory import Directory
     from laybyd.store.spares import Spares
-    from laybyd.store.statedb import StateDb
+    from laybyd.store.statedb import Meta, StateDb
 
 _T = TypeVar("_T")
 
@@ -57,6 +57,8 @@ class Segments:
         self._disk_full = False
         self._table = ProducerTable()
         self._view = View([], [])
+        self.holds = 0
+        """While it is not 0 nothing is trimmed: somebody copies the files."""
 
     # ---- recovery
 
@@ -68,8 +70,8 @@ class Segments:
             for number in sorted(files):
                 is_past = number < self._state.meta.last
                 segments.append(Segment(files[number], self._spares.map_bytes, is_past))
-                self._check_header(segments[-1], number)
-                _check_order(segments)
+                check_header(segments[-1], number, self._state.meta)
+                check_order(segments)
         except BaseException:
             for segment in segments:
                 segment.close()
@@ -106,19 +108,6 @@ class Segments:
         if segment.opening or segment.header.store_id != self._state.meta.store_id:
             raise Damaged(f"{path} is no part of this store; move it away")
         self._directory.rename(path, self._directory.spare(number))
-
-    def _check_header(self, segment: Segment, number: int) -> None:
-        meta, header = self._state.meta, segment.header
-        if header.store_id != meta.store_id or header.number != number:
-            raise Damaged(
-                f"{segment.path} belongs to store {header.store_id.hex()} as segment "
-                f"{header.number}; restore the right file from a backup"
-            )
-        if (header.epoch == meta.epoch) != (number >= meta.epoch_from):
-            raise Damaged(
-                f"{segment.path} is of epoch {header.epoch}, the store of {meta.epoch}; "
-                "restore the right file from a backup"
-            )
 
     def _load_producers(self, segments: list[Segment]) -> None:
         """The last segment that was written to knows them all."""
@@ -229,7 +218,7 @@ class Segments:
 
     def _drop(self, below: int) -> None:
         kept = list(self.segments)
-        while len(kept) > 1 and kept[0].end <= below:
+        while not self.holds and len(kept) > 1 and kept[0].end <= below:
             kept.pop(0)
         retired = self.segments[: len(self.segments) - len(kept)]
         if retired:
@@ -279,7 +268,22 @@ class Segments:
             segment.close()
 
 
-def _check_order(segments: list[Segment]) -> None:
+def check_header(segment: Segment, number: int, meta: Meta) -> None:
+    """A recycled or foreign file under the name of a segment is damage."""
+    header = segment.header
+    if header.store_id != meta.store_id or header.number != number:
+        raise Damaged(
+            f"{segment.path} belongs to store {header.store_id.hex()} as segment "
+            f"{header.number}; restore the right file from a backup"
+        )
+    if (header.epoch == meta.epoch) != (number >= meta.epoch_from):
+        raise Damaged(
+            f"{segment.path} is of epoch {header.epoch}, the store of {meta.epoch}; "
+            "restore the right file from a backup"
+        )
+
+
+def check_order(segments: list[Segment]) -> None:
     """The last of these follows the one before it without a gap."""
     last = segments[-1]
     if len(segments) == 1:

@@ -71,14 +71,18 @@ class StateDb:
     meta: Meta
     """As last stored; there once it was loaded or set."""
 
-    def __init__(self, path: Path, ballast: Path, budget: int, create: bool = False) -> None:
+    def __init__(
+        self, path: Path, budget: int, create: bool = False, readonly: bool = False
+    ) -> None:
         self.path = path
-        self._ballast = ballast
+        self._ballast = path.with_name("ballast")
         self._budget = budget
         self._lock = threading.Lock()
         self._is_open = True
         self._gave_ballast = False
-        self._env = engine.open_env(path, 2 * budget + SLACK_BYTES, create=create)
+        self._env = engine.open_env(
+            path, 2 * budget + SLACK_BYTES, create=create, readonly=readonly
+        )
         self._measure()
 
     def close(self) -> None:
@@ -116,7 +120,7 @@ class StateDb:
             raise Full(f"the delivery state has reached {self.used} of {self._budget} bytes")
         self._commit(puts)
 
-    def read(self, first: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+    def read_state(self, first: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         found: list[tuple[bytes, bytes]] = []
         try:
             with self._env.begin() as txn:
@@ -128,6 +132,10 @@ class StateDb:
         except lmdb.Error as error:
             raise Damaged(f"{self.path} cannot be read: {error}") from error
         return found
+
+    def copy_to(self, path: Path) -> int:
+        """A copy as of now; how many bytes it takes."""
+        return engine.copy(self._env, path)
 
     @property
     def is_full(self) -> bool:
@@ -198,6 +206,17 @@ class StateDb:
         if not self._ballast.exists() and engine.free_bytes(self.path) > 4 * BALLAST_BYTES:
             self.take_ballast()
         self._gave_ballast = not self._ballast.exists()
+
+
+def open_to_read(path: Path) -> StateDb:
+    """Of a store that nobody runs. Raises Damaged, or Unavailable for another version's."""
+    state = StateDb(path, 0, readonly=True)
+    try:
+        state.load_meta()
+    except BaseException:
+        state.close()
+        raise
+    return state
 
 
 def _erase(txn: lmdb.Transaction, span: Erase) -> None:

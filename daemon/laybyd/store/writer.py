@@ -71,10 +71,14 @@ class Writer:
     def seal(self) -> None:
         """Write the last sums; nothing is appended after that."""
         segment = self._segment
-        self._due = self._due or self._made_checkpoint()
+        self.open_now()
+        entries = []
+        if segment.commits:
+            self._due = self._due or self._made_checkpoint()
+            entries.append(self._due)
         key = index.seal_key(segment.last_commit)
-        sums = self._sums(b"", segment.last_commit)
-        segment.write([self._due, (key, index.pack_sums(key, sums))])
+        entries.append((key, index.pack_sums(key, self._sums(b"", segment.last_commit))))
+        segment.write(entries)
         segment.last_sums = segment.last_commit
         segment.sealed = True
 
