@@ -77,6 +77,7 @@ class Scheduler:
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._events: list[Event] = []
         self._waits_for_drain = False
+        self._drained = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="layby-core", daemon=True)
 
@@ -107,7 +108,7 @@ class Scheduler:
         self._take_waiting(deadline)
         now = self._now_us()
         late_us = 0 if deadline is None else now - deadline
-        if late_us > LATE_US:
+        if late_us > LATE_US and not (self._waits_for_drain or self._drained):
             log.warning("stood still for %.1f s: leases are extended by that much", late_us / 1e6)
             self._step(Late(late_us), now)
         self._step_events(now)
@@ -145,6 +146,7 @@ class Scheduler:
             self._events += self._dispatch.assembled(item)
         elif isinstance(item, Drained):
             self._waits_for_drain = False
+            self._drained = True
         elif isinstance(item, Ping):
             item.done()
         else:
@@ -167,8 +169,9 @@ class Scheduler:
         """Deadlines come after events; when late, only after all that had reached the socket."""
         if self._events or self._waits_for_drain:
             return False
-        if late_us > BEHIND_US:
+        if late_us > BEHIND_US and not self._drained:
             self._waits_for_drain = True
             self._ask_drain()
             return False
+        self._drained = False
         return True
