@@ -159,6 +159,7 @@ _OTHERS = [
         OK | {"refused": [{"lease": LEASE, "ranges": [41, 41], "code": "lease_lost"}]},
     ),
     good("extend", OK),
+    good("extend-stop", OK | {"refused": [{"ranges": [41, 41], "code": "lease_lost"}]}),
     good("goodbye", OK),
     good(
         "hello",
@@ -193,6 +194,7 @@ _OTHERS = [
             "deferred": 3,
             "dead": 1,
             "pins": "",
+            "refused": {"bad_request": 2, "seq_gap": 1},
             "store": {
                 "kind": "lmdb",
                 "id": bytes(range(16)),

@@ -206,7 +206,6 @@ def _is_page(value: object) -> bool:
 _NEVER_CUT = frozenset({"refused"})
 
 _TRANSLATED: dict[str, Callable[[Any], object]] = {
-    "refused": _lost,
     "missing": _flat,
     "settings": settings_to_wire,
 }
