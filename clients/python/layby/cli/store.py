@@ -18,13 +18,17 @@ import click
 
 from layby.cli import trouble
 from layby.cli.app import Noun, Setup
-from layby.cli.text import size
+from layby.cli.table import facts
+from layby.cli.text import harmless, size
 from layby.cli.trouble import Trouble
 
 CHILD = "laybyd.storecli"
 NEEDED = ("laybyd", "lmdb")
 IN_USE = 75
-SHOWN_AS_SIZE = {"bytes", "used", "limit"}
+HINTS = {
+    "in_use": "A daemon runs on it; stop it first.",
+    "damaged": "A backup brings it back: layby store restore BACKUP DIR.",
+}
 
 
 @click.group(cls=Noun)
@@ -39,8 +43,8 @@ DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path())
 @DIRECTORY
 @click.pass_obj
 def check(setup: Setup, directory: str) -> None:
-    """Read everything in DIR and say whether it is whole; the daemon must not be running."""
-    _tell(setup, _child("check", directory))
+    """Read everything in DIR and say whether it is whole; no daemon may run on it."""
+    _run(setup, "check", directory)
 
 
 @store.command()
@@ -48,8 +52,8 @@ def check(setup: Setup, directory: str) -> None:
 @click.argument("target", type=click.Path())
 @click.pass_obj
 def backup(setup: Setup, directory: str, target: str) -> None:
-    """Copy the store in DIR to TARGET, which must not exist."""
-    _tell(setup, _child("backup", directory, target))
+    """Copy the store in DIR to TARGET, which must not exist; no daemon may run on it."""
+    _run(setup, "backup", directory, target)
 
 
 @store.command()
@@ -57,51 +61,63 @@ def backup(setup: Setup, directory: str, target: str) -> None:
 @DIRECTORY
 @click.pass_obj
 def restore(setup: Setup, source: str, directory: str) -> None:
-    """Make DIR, which must not exist, from a BACKUP; positions get a new epoch."""
-    _tell(setup, _child("restore", source, directory))
+    """Make a store in DIR, which must not exist, of a BACKUP; its positions get a new epoch."""
+    _run(setup, "restore", source, directory)
 
 
-def _tell(setup: Setup, found: dict[str, Any]) -> None:
-    setup.out.facts(found, [(name, _shown(name, value)) for name, value in found.items()])
+def _run(setup: Setup, verb: str, *paths: str) -> None:
+    """What the child found is told; its complaint is ours."""
+    _check_installed()
+    quiet = ["--quiet"] if setup.out.json else []
+    done = subprocess.run(
+        [sys.executable, "-m", CHILD, verb, *paths, *quiet], stdout=subprocess.PIPE, check=False
+    )
+    answer = _answer(done)
+    found = answer if done.returncode == 0 else answer.get("found")
+    if found:
+        _tell(setup, found)
+    if done.returncode:
+        raise _complaint(done.returncode, answer)
 
 
-def _shown(name: str, value: Any) -> Any:
-    if name in SHOWN_AS_SIZE and isinstance(value, int):
-        return size(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    return str(value)
-
-
-def _child(verb: str, *paths: str) -> dict[str, Any]:
-    """What the child found; its complaint is ours."""
+def _check_installed() -> None:
     if any(importlib.util.find_spec(name) is None for name in NEEDED):
         raise Trouble(
             "not_installed",
             "the store's tools are not installed",
             hint="pip install 'layby[server]'",
         )
-    done = subprocess.run(
-        [sys.executable, "-m", CHILD, verb, *paths], stdout=subprocess.PIPE, check=False
-    )
-    answer = _answer(done)
-    if done.returncode == 0:
-        return answer
-    raise Trouble(
-        answer.get("code", "failed"),
-        answer.get("text", "the store's tools failed"),
-        hint=answer.get("hint", ""),
-        status=trouble.TRY_LATER if done.returncode == IN_USE else trouble.REFUSED,
-        retryable=done.returncode == IN_USE,
-    )
 
 
 def _answer(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        return {"code": "damaged", "text": f"reading the store ended by {name}: it is damaged"}
+        return {"code": "failed", "text": f"the child that read the store ended by {name}"}
     try:
-        found = json.loads(done.stdout)
+        answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return {"code": "failed", "text": "the child that read the store failed"}
+    return answer
+
+
+def _complaint(status: int, answer: dict[str, Any]) -> Trouble:
+    in_use = status == IN_USE
+    return Trouble(
+        answer["code"],
+        answer["text"],
+        hint=HINTS.get(answer["code"], ""),
+        status=trouble.TRY_LATER if in_use else trouble.REFUSED,
+        retryable=in_use,
+    )
+
+
+def _tell(setup: Setup, found: dict[str, Any]) -> None:
+    problems = found.get("problems", ())
+    if setup.out.json:
+        setup.out.record(found)
+        return
+    plain = {name: value for name, value in found.items() if name != "problems"}
+    pairs = [(name, size(value) if name == "bytes" else value) for name, value in plain.items()]
+    setup.out.line(facts(pairs))
+    for problem in problems:
+        setup.out.line(harmless(problem))
