@@ -124,7 +124,7 @@ class Spares:
             self._changed.notify_all()
 
     def settle(self) -> None:
-        """Wait until nothing is left to do."""
+        """Wait until nothing is left to do but filling files, which may stop at any time."""
         with self._changed:
             self._changed.wait_for(lambda: not (self._busy or self._has_work()))
 
@@ -142,12 +142,16 @@ class Spares:
 
     def _next(self) -> bool:
         """Wait for work. What has to be done once is done even when stopping."""
+        self._rest()
         with self._changed:
-            self._busy = False
-            self._changed.notify_all()
             self._changed.wait_for(lambda: self._stopping or self._has_work())
             self._busy = True
             return bool(self._chores) or not self._stopping
+
+    def _rest(self) -> None:
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
 
     def _work(self) -> None:
         with self._changed:
@@ -157,6 +161,7 @@ class Spares:
         if wanted and not self._stopping:
             with self._files:
                 self._make_ready(wanted)
+            self._rest()
             self._fill()
 
     def _recycle(self, one: Segment) -> None:
