@@ -68,13 +68,14 @@ def _drive(plan: Plan, frame: bytes, poll: select.epoll, by_fd: dict[int, Lone])
     for producer in by_fd.values():
         producer.send(frame)
         under_way += 1
+    ready = list(by_fd)  # a descriptor tells of what comes only once its socket was found empty
     while under_way:
-        ready = poll.poll(TIMEOUT)
-        if not ready:
-            raise TimeoutError(f"no answer within {TIMEOUT:g} s")
         more = _more(plan, len(times) + under_way, until)
-        for fd, _ in ready:
+        for fd in ready:
             under_way -= _serve(by_fd[fd], frame if more else None, times)
+        ready = [fd for fd, _ in poll.poll(TIMEOUT)] if under_way else []
+        if under_way and not ready:
+            raise TimeoutError(f"no answer within {TIMEOUT:g} s")
     return Measured(len(times), clock() - begun, times)
 
 
