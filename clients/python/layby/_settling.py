@@ -57,14 +57,16 @@ class Lost(NamedTuple):
 
 
 class Flight:
-    """Entries that were sent together."""
+    """Entries that were sent together. `ids` are all requests that carried them; `own` are those
+    that carried nothing else, so that their answers may be dropped."""
 
-    __slots__ = ("done", "entries", "ids", "leases", "resend_at")
+    __slots__ = ("done", "entries", "ids", "leases", "own", "resend_at")
 
     def __init__(self, entries: list[dict[str, Any]], leases: dict[bytes, Lease]) -> None:
         self.entries = entries
         self.leases = leases
         self.ids: set[int] = set()
+        self.own: set[int] = set()
         self.resend_at = NEVER
         self.done: list[Callable[[], object]] = []
 
@@ -147,6 +149,7 @@ class Settling:
     def _send(self, flight: Flight, now: float) -> None:
         request = self._link.claim(lambda answer, now: self._answered(request, answer, now))
         flight.ids.add(request)
+        flight.own.add(request)
         flight.resend_at = now + RESEND_S
         self._link.send("settle", request, {"group": self._group, "settle": flight.entries})
 
@@ -223,7 +226,7 @@ class Settling:
 
     def _end(self, flight: Flight) -> None:
         del self._flights[flight]
-        for request in flight.ids:
+        for request in flight.own:
             self._link.drop(request)
         for done in flight.done:
             done()
