@@ -19,7 +19,7 @@ from laybyd.core.intervals import ByPosition
 from laybyd.core.types import Parked
 
 Key = tuple[int, int]
-NOTHING: Key = (-1, -1)
+NOTHING: Key = (0, 0)
 SAME_TOPIC_AMONG = 64
 """A lease has one topic: so far down the queue is looked for more of the oldest one's."""
 
