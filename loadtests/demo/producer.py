@@ -52,12 +52,20 @@ class Confirms:
     def note(self) -> None:
         """By the thread that sends: so a block's last line is in its list before it is noted."""
         while not self._done.empty():
-            block = self._done.get()
-            lines = self._lines.pop(block)
-            if error := block.exception():
-                self._record.note("not confirmed", lines=lines, error=str(error))
-            else:
-                self._record.note("confirmed", lines=lines, first=block.result())
+            self._note(self._done.get())
+
+    def note_all(self) -> None:
+        """At the end: wait for the blocks that are left."""
+        self.note()
+        for block in list(self._lines):
+            self._note(block)
+
+    def _note(self, block: Any) -> None:
+        lines = self._lines.pop(block)
+        if error := block.exception():
+            self._record.note("not confirmed", lines=lines, error=str(error))
+        else:
+            self._record.note("confirmed", lines=lines, first=block.result())
 
 
 def send_all(client: layby.Client, lines: Sequence[Line], period_us: int, record: Record) -> None:
@@ -72,7 +80,7 @@ def send_all(client: layby.Client, lines: Sequence[Line], period_us: int, record
         confirms.note()
     for producer in producers.values():
         producer.close()
-    confirms.note()
+    confirms.note_all()
     record.note("end")
 
 

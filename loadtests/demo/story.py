@@ -191,6 +191,8 @@ class Play:
             time.sleep(FRAME_S)
 
     def _check_alive(self) -> None:
+        if not self._daemon.running:
+            raise TooSlow(f"the daemon ended by itself: {self._daemon.log()[-2_000:]}")
         killed = {kill.who for kill in self.kills}
         for name, process in self._consumers.items():
             if name not in killed and process.poll() is not None:
