@@ -58,10 +58,12 @@ class Appends:
         self.size += push.size
 
     def take(self, now_us: int) -> Group:
+        """Topics keep the order of their pushes: a block closes the run of lone ones before it."""
         placed: list[Placed] = []
         lone: dict[str, list[Push]] = {}
         for push in self._pushes:
             if push.packed:
+                placed.extend(self._gather(lone.pop(push.topic, []), now_us))
                 placed.append(_as_it_came(push))
             else:
                 lone.setdefault(push.topic, []).append(push)
@@ -81,7 +83,8 @@ class Appends:
                 run, size = [], 0
             run.append(push)
             size += push.size
-        placed.extend(_build(run, now_us))
+        if run:
+            placed.extend(_build(run, now_us))
         return placed
 
 

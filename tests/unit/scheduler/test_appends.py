@@ -48,6 +48,16 @@ def test_a_pushed_block_is_stored_as_it_came():
     assert placed.block.messages == 2
 
 
+def test_a_block_keeps_its_place_among_the_lone_messages_of_its_topic():
+    group = take(lone(b"1"), lone(b"x", "other"), packed(b"2", b"3"), lone(b"4"))
+    assert [(one.block.topic, bodies(one)) for one in group.placed] == [
+        ("app", [b"1"]),
+        ("app", [b"2", b"3"]),
+        ("other", [b"x"]),
+        ("app", [b"4"]),
+    ]
+
+
 def test_each_push_learns_the_position_of_its_first_message():
     first, second = lone(b"1"), lone(b"2")
     (placed,) = take(first, second).placed
