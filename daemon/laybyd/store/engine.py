@@ -132,9 +132,10 @@ def failed(error: lmdb.Error, path: Path) -> StoreError:
 
 def is_full(error: lmdb.Error, path: Path) -> bool:
     """The engine reports a short write, which is what a full disk makes, as EIO."""
-    if isinstance(error, lmdb.MapFullError | lmdb.TxnFullError) or error.code in _FULL_CODES:
+    code = getattr(error, "code", 0)
+    if isinstance(error, lmdb.MapFullError | lmdb.TxnFullError) or code in _FULL_CODES:
         return True
-    return error.code == errno.EIO and free_bytes(path) < _LEAST_FREE
+    return code == errno.EIO and free_bytes(path) < _LEAST_FREE
 
 
 def free_bytes(path: Path) -> int:

@@ -61,7 +61,7 @@ class ProducerTable:
             ((self._new_us[producer], producer) for producer in self._new), key=lambda one: one[0]
         )
         kept = self._kept.rows * ROW.size
-        made = [(one, _Seen(at_us, bytes(self._new[one][-kept:]))) for at_us, one in seen]
+        made = [(one, _Seen(at_us, _by_seq(self._new[one])[-kept:])) for at_us, one in seen]
         self._new.clear()
         self._new_us.clear()
         for producer, part in made:
@@ -113,6 +113,12 @@ class ProducerTable:
             self._older[name] = _Seen(seen.last_us, seen.rows[-ROW.size :])
         while len(self._latest) + len(self._older) > self._kept.producers:
             _pop_first(self._older or self._latest)
+
+
+def _by_seq(rows: bytearray) -> bytes:
+    """A commit holds a producer's pushes in the order of their topics; commits follow each other."""
+    whole = bytes(rows)
+    return b"".join(sorted(whole[at : at + ROW.size] for at in range(0, len(whole), ROW.size)))
 
 
 def _pop_first(table: dict[bytes, _Seen]) -> tuple[bytes, _Seen]:

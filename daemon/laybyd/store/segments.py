@@ -55,6 +55,7 @@ class Segments:
         self._max_segments = max(2, log_bytes // segment_bytes)
         self._headroom = limits.log_headroom(self._max_segments * segment_bytes)
         self._disk_full = False
+        self._asked = 0
         self._table = ProducerTable()
         self._view = View([], [])
         self.holds = 0
@@ -176,9 +177,11 @@ class Segments:
         return rows
 
     def _prepare_next(self) -> None:
-        active = self.active
-        if active.used > self._segment_bytes // 2 and len(self.segments) < self._max_segments:
-            self._spares.want(active.header.number + 1)
+        number = self.active.header.number + 1
+        is_due = self.active.used > self._segment_bytes // 2 and self._asked != number
+        if is_due and len(self.segments) < self._max_segments:
+            self._asked = number
+            self._spares.want(number)
 
     def _roll(self) -> None:
         if len(self.segments) >= self._max_segments:

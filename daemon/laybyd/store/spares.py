@@ -64,6 +64,8 @@ class Spares:
         self._clean: list[Path] = []
         self._ready: tuple[int, Path] | None = None
         self._wanted = 0
+        self._unfilled = False
+        self._seen = 0
         self._busy = False
         self._stopping = False
         self._template = self._made_template()
@@ -138,20 +140,19 @@ class Spares:
             try:
                 self._work()
             except (OSError, StoreError) as error:
+                self._unfilled = False
                 log.warning("a segment out of service could not be worked on: %s", error)
 
     def _next(self) -> bool:
-        """Wait for work. What has to be done once is done even when stopping."""
-        self._rest()
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._has_work())
-            self._busy = True
-            return bool(self._chores) or not self._stopping
-
-    def _rest(self) -> None:
+        """Wait for work, or for the time to fill a little more. What has to be done once is done
+        even when stopping."""
         with self._changed:
             self._busy = False
             self._changed.notify_all()
+            patience = QUIET_S if self._unfilled else None
+            self._changed.wait_for(lambda: self._stopping or self._has_work(), patience)
+            self._busy = self._has_work()
+            return bool(self._chores) or not self._stopping
 
     def _work(self) -> None:
         with self._changed:
@@ -161,7 +162,8 @@ class Spares:
         if wanted and not self._stopping:
             with self._files:
                 self._make_ready(wanted)
-            self._rest()
+                self._unfilled = True
+        elif self._unfilled:
             self._fill()
 
     def _recycle(self, one: Segment) -> None:
@@ -206,21 +208,12 @@ class Spares:
         self._ready = number, path
 
     def _fill(self) -> None:
-        """Write the file's blocks once while the log is quiet: committing into blocks that are
-        already there saves the file system half its work."""
-        before = self._written()
-        while self._is_quiet(before):
-            before = self._written()
+        """Write a little more of the ready file's blocks, if the log was quiet meanwhile:
+        committing into blocks that are already there saves the file system half its work."""
+        before, self._seen = self._seen, self._written()
+        if self._seen - before < QUIET_BYTES:
             with self._files:
-                if not self._ready or not self._grow(self._ready[1]):
-                    return
-
-    def _is_quiet(self, before: int) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._has_work(), QUIET_S)
-            return not (self._stopping or self._has_work()) and (
-                self._written() - before < QUIET_BYTES
-            )
+                self._unfilled = self._ready is not None and self._grow(self._ready[1])
 
     def _grow(self, path: Path) -> bool:
         size = path.stat().st_size
