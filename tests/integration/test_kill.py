@@ -23,14 +23,22 @@ PATIENCE_S = 20
 GRACE_US = 500_000
 
 
-def kill_with_a_full_window(daemon: DaemonProcess, producer: Producer, after: int) -> int:
-    """Waits for `after` more confirms and a full window, kills; how many were in flight."""
+def kill_with_a_full_window(
+    daemon: DaemonProcess, producer: Producer, consumers: list[Consumer], pushes: int, acks: int
+) -> int:
+    """Waits for so many more confirmed pushes and acks and a full window, then kills; gives how
+    many pushes were in flight."""
     with producer.changed:
-        wanted = len(producer.confirmed) + after
+        pushes += len(producer.confirmed)
+        acks += sum(len(one.settled) for one in consumers)
         assert producer.changed.wait_for(
-            lambda: len(producer.confirmed) >= wanted and len(producer.window) == WINDOW,
+            lambda: (
+                len(producer.confirmed) >= pushes
+                and sum(len(one.settled) for one in consumers) >= acks
+                and len(producer.window) == WINDOW
+            ),
             PATIENCE_S,
-        ), f"no progress: {producer.error}"
+        ), [end.error for end in (producer, *consumers)]
         daemon.kill()
         return len(producer.window)
 
@@ -59,7 +67,8 @@ def test_twenty_kills_under_load(make_daemon: MakeDaemon):
         end.start()
     kills, in_flight = [], []
     for _ in range(KILLS):
-        in_flight.append(kill_with_a_full_window(daemon, producer, chance.randrange(1, 2_000)))
+        pushes, acks = chance.randrange(1, 1_000), chance.randrange(1, 500)
+        in_flight.append(kill_with_a_full_window(daemon, producer, consumers, pushes, acks))
         at_us = now_us()
         daemon.start()
         for end in ends:

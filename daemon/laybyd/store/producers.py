@@ -116,7 +116,7 @@ class ProducerTable:
 
 
 def _by_seq(rows: bytearray) -> bytes:
-    """A commit holds a producer's pushes in the order of their topics; commits follow each other."""
+    """A commit holds a producer's pushes in the order of their topics."""
     whole = bytes(rows)
     return b"".join(sorted(whole[at : at + ROW.size] for at in range(0, len(whole), ROW.size)))
 
