@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 FILE_LINES = 400
 FUNCTION_LINES = 40
+SMALL_LINES = 80
+"""A module of less than this is seen at a glance: what it must never know need not be said."""
+
 
 PURE_MODULES = {
     *("__future__", "array", "bisect", "collections", "dataclasses", "enum", "functools"),
@@ -48,7 +51,7 @@ def opening(path: str, text: str) -> Iterator[str]:
     said = " ".join((ast.get_docstring(ast.parse(text)) or "").split())
     if "Owns " not in said:
         yield f"{path}:1: open with what the module owns ('Owns ...')"
-    if not re.search(r"ust never |nothing|only", said):
+    if text.count("\n") >= SMALL_LINES and not re.search(r"ust never |nothing|only", said):
         yield f"{path}:1: say what the module must never know ('Must never know ...')"
 
 
@@ -84,7 +87,8 @@ def impure_core(path: str, text: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(text)):
         for module in _imported(node):
             top = module.partition(".")[0]
-            if top not in PURE_MODULES and not module.startswith("laybyd.core"):
+            ours = module == "laybyd" or module.startswith("laybyd.core")
+            if top not in PURE_MODULES and not ours:
                 yield (
                     f"{path}:{node.lineno}: the core imports {module}; take the value as an "
                     "argument or ask for it by an effect"
@@ -94,9 +98,11 @@ def impure_core(path: str, text: str) -> Iterator[str]:
 def _imported(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        return [f"{node.module}" if node.level == 0 else f"laybyd.core.{node.module}"]
-    return []
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    if node.module == "laybyd":
+        return [f"laybyd.{alias.name}" for alias in node.names]
+    return [f"laybyd.core.{node.module}" if node.level else f"{node.module}"]
 
 
 def _called(call: ast.Call) -> str:

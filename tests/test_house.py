@@ -45,7 +45,7 @@ LONG = "def f():\n" + "    x = 1\n" * 40
         ("tests/test_x.py", LONG, "x.py:1: f has 41 lines"),
         ("tests/test_x.py", "class A:\n    async " + LONG.replace("\n", "\n    "), ":2: f has"),
         ("daemon/laybyd/x.py", '"""Must never know."""\n', "open with what the module owns"),
-        ("clients/python/layby/x.py", '"""Owns it."""\n', "say what the module must never know"),
+        ("clients/python/layby/x.py", '"""Owns it."""\n' + "x = 1\n" * 80, "must never know"),
         ("daemon/laybyd/x.py", GOOD + "# TO" + "DO later\n", ":6: 'TO" + "DO': finish it"),
         ("loadtests/x.py", "raise NotImplemented" + "Error\n", "or build it"),
         ("tests/x.py", "x = pytest.mark.sk" + "ip\n", "mend the test"),
@@ -54,7 +54,8 @@ LONG = "def f():\n" + "    x = 1\n" * 40
         ("tests/x.py", "import time\ntime.sleep(1)\n", ":2: a test sleeps"),
         ("clients/python/tests/x.py", "await asyncio.sleep(0.1)\n", "a test sleeps"),
         ("daemon/laybyd/core/x.py", GOOD + "import threading\n", "the core imports threading"),
-        ("daemon/laybyd/core/x.py", GOOD + "from laybyd import clock\n", "imports laybyd;"),
+        ("daemon/laybyd/core/x.py", GOOD + "import laybyd.clock\n", "imports laybyd.clock;"),
+        ("daemon/laybyd/core/x.py", GOOD + "from laybyd import clock\n", "imports laybyd.clock;"),
         ("daemon/laybyd/core/x.py", GOOD + "from laybyd.store import x\n", "laybyd.store"),
     ],
 )
