@@ -68,24 +68,36 @@ class Desk:
     def settle_rest(
         self, runs: Iterable[Run], outcome: int, reason: str = "", delay_ms: int = -1
     ) -> None:
-        """Every message of the runs that has no outcome, as one range where they are neighbours."""
+        """Every message of the runs that has no outcome."""
         _fork.check(self._born)
         reason = cut_reason(reason)
         with self._lock:
             first = False
-            now = self._clock()
             for run in runs:
                 if run.left:
-                    first |= self._settle_run(run, outcome, reason, delay_ms, now)
+                    pieces = list(run.open_pieces())
+                    first |= self._note(run, pieces, outcome, reason, delay_ms)
         if first:
             self._wake()
 
-    def _settle_run(self, run: Run, outcome: int, reason: str, delay_ms: int, now: float) -> bool:
-        pieces = list(run.open_pieces())
+    def _note(
+        self,
+        run: Run,
+        pieces: list[tuple[int, int]],
+        outcome: int,
+        reason: str,
+        delay_ms: int = -1,
+    ) -> bool:
+        """Open pieces of a run; whether a timer begins."""
+        if not pieces:
+            return False
+        settled = 0
         for begin, end in pieces:
             run.lease.state[begin:end] = bytes((outcome,)) * (end - begin)
+            settled += end - begin
+        now = self._clock()
         first = self._session.settling.note(run.lease, pieces, outcome, now, reason, delay_ms)
-        self._close(run, run.left)
+        self._close(run, settled)
         return first
 
     def _close(self, run: Run, messages: int) -> None:
@@ -130,13 +142,24 @@ class Desk:
         self.fail_rest(runs, describe(error))
         return self._swallow(error)
 
-    def fail_rest(self, runs: list[Run], reason: str) -> None:
-        """A message that is alone in its lease's part would count as failed by itself, though it
-        failed in company: it is deferred uncounted instead, and comes again by itself."""
-        rest = [run for run in runs if run.left]
-        alone = sum(run.left for run in rest) == 1
-        self.settle_rest((run for run in rest if alone or run.left > 1), FAIL, reason)
-        self.settle_rest((run for run in rest if run.left == 1), DEFER, reason, 0)
+    def fail_rest(self, runs: Iterable[Run], reason: str) -> None:
+        """What fails together is one range to the broker: one of these is bad, nobody is counted.
+        A range of one message would be counted, though it failed in company: it is deferred
+        instead, and comes again by itself."""
+        _fork.check(self._born)
+        reason = cut_reason(reason)
+        with self._lock:
+            rest = [run for run in runs if run.left]
+            alone = sum(run.left for run in rest) == 1
+            first = False
+            for run in rest:
+                pieces = [part for piece in run.open_pieces() for part in run.lease.split(*piece)]
+                several = [part for part in pieces if alone or part[1] - part[0] > 1]
+                single = [part for part in pieces if part not in several]
+                first |= self._note(run, several, FAIL, reason)
+                first |= self._note(run, single, DEFER, reason, 0)
+        if first:
+            self._wake()
 
     def _swallow(self, error: Exception) -> bool:
         if self._raises:

@@ -15,6 +15,7 @@ from layby._block import Block, Buffer
 from layby.errors import Damaged
 
 OPEN, ACK, FAIL, DEFER, RELEASE, REJECT, UNSTARTED = range(7)
+LIVE = "live"
 OUTCOMES = ("", "ack", "fail", "defer", "release", "reject", "release")
 
 
@@ -53,19 +54,27 @@ class Piece:
         which = bisect_right(self._cuts, index) - 1
         return self._firsts[which] + index - self._cuts[which]
 
-    def positions(self, first: int, after: int) -> list[tuple[int, int]]:
-        """The messages first..after-1 as position ranges."""
+    def split(self, first: int, after: int) -> list[tuple[int, int]]:
+        """The messages first..after-1, cut where their positions are not neighbours."""
         if len(self._firsts) == 1:
-            begin = self._firsts[0]
-            return [(begin + first, begin + after - 1)]
+            return [(first, after)]
         found = []
         while first < after:
-            which = bisect_right(self._cuts, first) - 1
-            stop = min(after, self._cuts[which + 1])
-            shift = self._firsts[which] - self._cuts[which]
-            found.append((first + shift, stop - 1 + shift))
+            stop = min(after, self.neighbours_end(first))
+            found.append((first, stop))
             first = stop
         return found
+
+    def neighbours_end(self, index: int) -> int:
+        """Where the run of neighbouring positions ends that the message is in."""
+        return self._cuts[bisect_right(self._cuts, index)]
+
+    def positions(self, first: int, after: int) -> list[tuple[int, int]]:
+        """The messages first..after-1 as position ranges."""
+        return [
+            (self.position(low), self.position(low) + high - low - 1)
+            for low, high in self.split(first, after)
+        ]
 
     def index(self, position: int) -> int | None:
         for which, first in enumerate(self._firsts):
@@ -115,6 +124,11 @@ class Lease(Piece):
             Failure(line["at_us"] / 1e6, line["reason"], line["consumer"], line["counted"])
             for line in self._history[index]
         ]
+
+    @property
+    def apart(self) -> bool:
+        """A suspect, or messages that failed or were late before."""
+        return self.alone or self.lane != LIVE
 
     @property
     def waiting(self) -> int:

@@ -39,6 +39,11 @@ class Progress:
         self._hold.append((position, ms))
         self._at = 0.0
 
+    def connected(self) -> None:
+        """A report is due: the answer tells whether the leases still are."""
+        if self.leases:
+            self._at = 0.0
+
     def rebooted(self) -> None:
         """All leases are void; what is worked on goes on, and is settled."""
         self.leases.clear()

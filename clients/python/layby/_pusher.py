@@ -65,10 +65,10 @@ class Pusher:
             self._left.append(sequence)
         return True
 
-    def _move(self, pushes: list[Push]) -> None:
-        """These are surely not stored; their numbers are taken by others' failure, so they go on
-        under a new id."""
-        self._leave()
+    def _move(self, sequence: Sequence, pushes: list[Push]) -> None:
+        """These are surely not stored, and never will be under the id they had."""
+        if sequence is self._current:
+            self._leave()
         for push in pushes:
             push.outstanding = 0
             push.uncertain = False

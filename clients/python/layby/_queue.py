@@ -65,29 +65,36 @@ class Queue:
         lease = self._front(now)
         return None if lease is None else self._start(hand, lease, lease.next + 1, now)
 
-    def take_run(self, hand: Hand, messages: int, size: int, now: float) -> Run | None:
-        """The next messages of the lease in front: at most so many and about so many bytes."""
-        lease = self._front(now)
-        if lease is None:
-            return None
-        ends = lease.block.ends
-        fits = bisect_right(ends, ends[lease.next] + size, lease.next + 1) - 1
-        after = max(lease.next + 1, min(lease.messages, lease.next + messages, fits))
-        return self._start(hand, lease, after, now)
-
     def take_batch(self, hand: Hand, messages: int, size: int, now: float) -> list[Run]:
-        """Runs until a batch is full. A suspect's lease is a batch of its own."""
+        """Runs until a batch is full. Deferred messages are a batch of their own, neighbours only:
+        what fails in company is not counted, so they would fail together for ever."""
         runs: list[Run] = []
-        while messages > 0 and size > 0 and not (runs and self.front_is_alone):
-            run = self.take_run(hand, messages, size, now)
+        while messages > 0 and size > 0:
+            lease = self._front(now)
+            if lease is None or (runs and lease.apart):
+                break
+            run = self._take_run(hand, lease, messages, size, now, 0 if runs else 1)
             if run is None:
                 break
             runs.append(run)
             messages -= run.left
-            size -= run.lease.block.size(run.first, run.after)
-            if run.lease.alone:
+            size -= lease.block.size(run.first, run.after)
+            if lease.apart:
                 break
         return runs
+
+    def _take_run(
+        self, hand: Hand, lease: Lease, messages: int, size: int, now: float, at_least: int
+    ) -> Run | None:
+        """The next of a lease: at most so many, and so many bytes; None when nothing fits."""
+        ends = lease.block.ends
+        fits = bisect_right(ends, ends[lease.next] + size, lease.next + 1) - 1
+        after = max(lease.next + at_least, min(lease.messages, lease.next + messages, fits))
+        if lease.apart:
+            after = min(after, lease.neighbours_end(lease.next))
+        if after == lease.next:
+            return None
+        return self._start(hand, lease, after, now)
 
     def _front(self, now: float) -> Lease | None:
         leases = self._leases
@@ -120,15 +127,17 @@ class Queue:
             hand.slow = False
         return run
 
-    @property
-    def front_is_alone(self) -> bool:
-        return bool(self._leases) and self._leases[0].alone
-
     def fills(self, messages: int, size: int) -> bool:
-        """Whether what is queued makes a whole batch."""
-        if self.messages >= messages or self.front_is_alone:
+        """Whether what is queued makes a whole batch, or nothing can be added to it."""
+        if self.messages >= messages:
             return True
-        return sum(lease.block.size(lease.next, lease.messages) for lease in self._leases) >= size
+        total = 0
+        for lease in self._leases:
+            if lease.waiting:
+                if lease.apart:
+                    return True
+                total += lease.block.size(lease.next, lease.messages)
+        return total >= size
 
     # ---- what goes back
 

@@ -84,7 +84,7 @@ class Sequence:
     this id, because one before them never will."""
 
     def __init__(
-        self, link: Link, limits: Limits, given_up: Callable[[list[Push]], object]
+        self, link: Link, limits: Limits, given_up: Callable[[Sequence, list[Push]], object]
     ) -> None:
         self.producer = os.urandom(16)
         self.window: dict[int, Push] = {}
@@ -219,7 +219,7 @@ class Sequence:
         for other in (push, *behind):
             self._remove(other)
         push.done(error)
-        self._given_up(behind)
+        self._given_up(self, behind)
         self._settle_down()
 
     def _forgotten(self) -> None:
@@ -229,7 +229,7 @@ class Sequence:
         sure = next((i for i, push in enumerate(pushes) if push.uncertain), len(pushes))
         for push in pushes[:sure]:
             self._remove(push)
-        self._given_up(pushes[:sure])
+        self._given_up(self, pushes[:sure])
         self._end(pushes[sure:], "the broker no longer knows this producer")
 
     # ---- time-outs

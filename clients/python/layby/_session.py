@@ -279,6 +279,7 @@ class Session:
         if self._poll is not None:
             self._send(self._poll, now)
         self.settling.connected(now)
+        self.progress.connected()
 
     def rebooted(self, now: float) -> None:
         """Leases are void: drop what is not started, it will be given again."""

@@ -252,6 +252,7 @@ class DamagedBlock(Refused):
 
 class Internal(Refused):
     code = "internal"
+    retryable = True
     hint = "A fault of the broker; see its log."
 
 

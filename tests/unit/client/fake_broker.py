@@ -7,6 +7,7 @@ told to refuse, to forget and to start anew.
 from __future__ import annotations
 
 from collections import deque
+from itertools import takewhile
 
 import msgpack
 
@@ -217,7 +218,7 @@ class FakeBroker:
         if not wanted:
             return [] if request["wait_ms"] else [self._answer(request, next=start, blocks=[])]
         topic = wanted[0][0]
-        run = [body for name, body in wanted if name == topic]
+        run = [body for _, body in takewhile(lambda row: row[0] == topic, wanted)]
         last = start + len(run) - 1
         fields = {"topic": topic, "ranges": [start, last], "at_us": 5_000_000}
         return [self._answer(request, (_block.build(run),), next=last + 1, blocks=[fields])]
