@@ -16,7 +16,7 @@ from laybyd import __version__
 from laybyd.clock import LaybyClock, monotonic_us
 from laybyd.config import Config
 from laybyd.core.broker import Broker
-from laybyd.errors import Bug, CommitFailed, DaemonError, StoreDamaged
+from laybyd.errors import Bug, CommitFailed, DaemonError, NoRight, StoreDamaged, StoreInUse
 from laybyd.frontend.frontend import FrontEnd, Setup
 from laybyd.scheduler.appends import Appends
 from laybyd.scheduler.bodies import Bodies
@@ -208,6 +208,10 @@ def _as_daemon_error(error: BaseException) -> DaemonError:
         return error
     if isinstance(error, base.Damaged):
         return StoreDamaged(str(error))
-    if isinstance(error, base.Unknown | base.Fenced | base.Full):
+    if isinstance(error, base.InUse):
+        return StoreInUse(str(error))
+    if isinstance(error, base.Unavailable):
+        return NoRight(str(error))
+    if isinstance(error, base.StoreError):
         return CommitFailed(str(error))
     return Bug(f"{type(error).__name__}: {error}")

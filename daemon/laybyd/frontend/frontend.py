@@ -19,6 +19,7 @@ import zmq
 from laybyd.core.effects import Deliver
 from laybyd.core.events import Event, Push, Undelivered
 from laybyd.frontend.socket import bound_router
+from laybyd.log import Throttle
 from laybyd.scheduler.scheduler import Drained, Events
 from laybyd.wire.decode import Hello, Refusal, decode
 from laybyd.wire.encode import Greeting, encode, encode_hello, encode_refusal
@@ -66,6 +67,7 @@ class FrontEnd:
         self._skipping = False
         self._received_bytes = 0
         self._released_bytes = 0
+        self._throttle = Throttle(log)
         self.counters: Counter[str] = Counter()
         self.endpoints: list[str] = []
         self._bound = threading.Event()
@@ -190,6 +192,8 @@ class FrontEnd:
             event = decode(frames, self._setup.limits)
         except Refusal as refusal:
             self.counters[refusal.code] += 1
+            text = f"refused a request, {refusal.code}: {refusal.text}"
+            self._throttle.log(logging.INFO, refusal.code, text)
             self._transmit(encode_refusal(refusal, self._setup.greeting.boot))
             return
         if isinstance(event, Hello):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from laybyd.core import effects as fx
 from laybyd.core.events import Event, Operate, Push
-from laybyd.log import facts
+from laybyd.log import Throttle
 from laybyd.scheduler.delivery import Assembled, Outgoing, assemble, needs_state, pieces_of
 from laybyd.scheduler.log_writer import LogWriter, ResumeJob, TrimJob, Written
 from laybyd.scheduler.reader import AssembleJob, Reader
@@ -72,6 +72,7 @@ class Dispatch:
         self._ring = ring
         self._appends = appends
         self._outlets = outlets
+        self._throttle = Throttle(log)
         self._out: list[Outgoing] = []
         self._follow_ups: list[Event] = []
         self._in_flight = 0
@@ -91,7 +92,7 @@ class Dispatch:
             fx.Reply: self._reply,
             fx.Confirm: self._answer,
             fx.Refuse: self._answer,
-            fx.Note: _note,
+            fx.Note: self._note,
             fx.Quiesced: lambda effect: outlets.quiesced(),
         }
 
@@ -145,6 +146,11 @@ class Dispatch:
         self.append(self._now_us, alone=False)
         self._workers.writer.put(ResumeJob())
 
+    def _note(self, effect: fx.Note) -> None:
+        known = ", ".join(f"{name} {value}" for name, value in effect.fields.items())
+        text = f"{effect.event.replace('_', ' ')}: {known}"
+        self._throttle.log(logging.WARNING, effect.event, text, **effect.fields)
+
     def _answer(self, effect: fx.Confirm | fx.Refuse) -> None:
         self._out.append(Outgoing(effect))
 
@@ -187,8 +193,3 @@ class Dispatch:
 
 def _is_small(group: Group) -> bool:
     return len(group.placed) == 1 and group.size <= INLINE_BYTES
-
-
-def _note(effect: fx.Note) -> None:
-    known = ", ".join(f"{name} {value}" for name, value in effect.fields.items())
-    log.warning("%s: %s", effect.event, known, extra=facts(effect.event, **effect.fields))
