@@ -43,6 +43,7 @@ class StateStore:
         self.done: dict[int, RangeSet] = {}
         self.lanes: dict[tuple[int, str], dict[int, Parked]] = {}
         self.bodies: set[tuple[int, int]] = set()
+        self.damaged: set[tuple[int, int]] = set()
         self.forgotten: dict[str, int] = {}
 
     def commit(self, ops: Iterable[fx.StateOp]) -> None:
@@ -50,7 +51,9 @@ class StateStore:
         for op in ops:
             if isinstance(op, fx.Park):
                 for piece in op.body:
-                    if piece.lane != "live":
+                    if piece.lane != "live" and (op.record.gid, piece.block) in self.damaged:
+                        self.damaged.add((op.record.gid, op.record.block))
+                    elif piece.lane != "live":
                         assert (op.record.gid, piece.block) in self.bodies, "cut from no body"
         for op in ops:
             getattr(self, "_" + type(op).__name__.lower())(op)
@@ -104,7 +107,9 @@ class StateStore:
         self.lane(gid, op.lane)[record.last] = record
         if op.body:
             self.bodies.add((gid, record.block))
-        elif not record.in_log and op.old is not None:
+        elif not record.in_log and op.old is None:
+            self.damaged.add((gid, record.block))
+        elif not record.in_log and (gid, record.block) not in self.damaged:
             assert (gid, record.block) in self.bodies, "its bytes are gone"
 
     def _unpark(self, op) -> None:
@@ -315,7 +320,7 @@ class Table:
         verdict = a_verdict(lease, *ranges, outcome=outcome, **fields)
         sent = self.step(ev.Settle(a_caller("settler"), "g", (verdict,)))
         sent += self.wait(self.settings.settle_flush_us)
-        return next(one.fields["refused"] for one in sent if isinstance(one, fx.Reply))
+        return list(next(one.fields["refused"] for one in sent if isinstance(one, fx.Reply)))
 
     def operate(self, verb: str, **args) -> fx.Effect:
         sent = self.step(ev.Operate(a_caller("operator"), verb, args))

@@ -17,7 +17,7 @@ from laybyd.core.effects import DropGroup, Effect, LoadRows, Lost, Note, Refuse,
 from laybyd.core.expiry import EXPIRED, GONE, Expiry
 from laybyd.core.floor import Floor
 from laybyd.core.grants import Granter
-from laybyd.core.intervals import Range, RangeSet
+from laybyd.core.intervals import RangeSet
 from laybyd.core.journal import Journal, Owner
 from laybyd.core.late import Late
 from laybyd.core.leases import Lease, Leases
@@ -141,7 +141,7 @@ class Group:
         self._settler.take(event.verdicts, settlement, now)
         self._polls.speak(
             settlement,
-            lambda lost: Reply(event.caller, {"refused": [_as_fields(one) for one in lost]}),
+            lambda lost: Reply(event.caller, {"refused": lost}),
             hurry=False,
         )
         self._after(now)
@@ -154,7 +154,7 @@ class Group:
         else:
             lost = self._reports.lost(session, event.progress)
             self._reports.report(session, event.progress, now)
-        fields = {"refused": [{"ranges": _flat(lost), "code": "lease_lost"}]} if lost else {}
+        fields = {"refused": (Lost(b"", tuple(lost), "lease_lost"),)} if lost else {}
         self.parts.out.append(Reply(event.caller, fields))
         self._after(now)
 
@@ -292,7 +292,7 @@ class Group:
         if open_for_work:
             self._polls.uncap()
             self._granter.match(now)
-        if parts.live.wants_rows:
+        if parts.live.wants_rows():
             parts.live.loading = True
             who = ("window", self.record.gid)
             parts.out.append(LoadRows(who, parts.live.window_end, parts.core.window_rows))
@@ -353,11 +353,3 @@ class Group:
 
 def with_overrides(settings: GroupSettings, record: GroupRecord) -> GroupSettings:
     return settings._replace(**dict(record.overrides))  # type: ignore[arg-type]
-
-
-def _as_fields(lost: Lost) -> dict[str, object]:
-    return {"lease": lost.lease, "ranges": _flat(lost.ranges), "code": lost.code}
-
-
-def _flat(ranges: tuple[Range, ...] | list[Range]) -> list[int]:
-    return [position for one in ranges for position in one]

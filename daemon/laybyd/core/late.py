@@ -7,7 +7,7 @@ memory is looked up first. Must never know live leases' insides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from laybyd.core.effects import FindParked, LoadRows, Lost
@@ -43,7 +43,7 @@ class Late:
     def judge(
         self,
         verdict: Verdict,
-        ranges: Sequence[Range],
+        ranges: Iterable[Range],
         settlement: Settlement,
         now: int,
         believed: bool,

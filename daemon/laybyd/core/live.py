@@ -155,9 +155,13 @@ class Live:
     def empty(self) -> bool:
         return not self.ready and not self.behind
 
-    @property
     def wants_rows(self) -> bool:
-        return self.behind and not self.loading and len(self.window) * 2 <= self._window_rows
+        """There is more to look at, and room for it."""
+        if self.loading or not self.behind:
+            return False
+        while self.window and self._next_open(self.window[0]) is None:
+            self._pass(self.window[0])
+        return len(self.window) * 2 <= self._window_rows
 
     def new_rows(self, rows: Sequence[Row]) -> None:
         follows = not self.behind and not self.loading
@@ -225,7 +229,7 @@ class Live:
         packing = _Packing(room)
         while self.window and room.messages > 0:
             row = self.window[0]
-            run = self._floor.next_open(max(self.cursor, row.first), row.last)
+            run = self._next_open(row)
             if run is None:
                 self._pass(row)
                 continue
@@ -237,6 +241,9 @@ class Live:
                 self.window.popleft()
         self.ready -= packing.messages
         return packing.close()
+
+    def _next_open(self, row: Row) -> Range | None:
+        return self._floor.next_open(max(self.cursor, row.first), row.last)
 
     def _pass(self, row: Row) -> None:
         self.window.popleft()

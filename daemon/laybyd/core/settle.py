@@ -53,41 +53,52 @@ class Settler:
     # ---- which messages -------------------------------------------------------------------------
 
     def _of_past(self, verdict: Verdict, settlement: Settlement, now: int) -> None:
-        """What it settled while it lasted is answered as it was then; the rest is late."""
         past = self._parts.leases.past(verdict.lease)
         if past is Past.UNKNOWN:
             settlement.refused.append(Lost(verdict.lease, verdict.ranges, "lease_unknown"))
         elif past is Past.FORGOTTEN:
             self._late.judge(verdict, verdict.ranges, settlement, now, believed=True)
         else:
-            held, unsettled = RangeSet(past.ranges), RangeSet(past.unsettled)
-            self._outside(verdict, held, settlement)
-            late = [run for one in verdict.ranges for run in unsettled.overlap(*one)]
-            self._late.judge(verdict, late, settlement, now, believed=False)
+            unsettled = RangeSet(past.unsettled)
+            self._not_open(verdict, RangeSet(past.ranges), unsettled, settlement, now)
 
     def _of_lease(self, lease: Lease, verdict: Verdict, settlement: Settlement, now: int) -> None:
-        taken = lease.taken
+        rest: list[Range] = []
         for first, last in verdict.ranges:
             if lease.open.covers(first, last):
                 self._apply(lease, verdict, first, last, now)
-            else:
-                for run in lease.open.overlap(first, last):
-                    self._apply(lease, verdict, *run, now)
-                self._outside(verdict, lease.ranges, settlement, (first, last))
-        if taken:
-            late = [run for one in verdict.ranges for run in taken.overlap(*one)]
-            self._late.judge(verdict, late, settlement, now, believed=False)
-        if not lease.left and lease.id in self._parts.leases.live:
+                continue
+            rest += lease.open.gaps(first, last)
+            for run in lease.open.overlap(first, last):
+                self._apply(lease, verdict, *run, now)
+        if rest:
+            verdict = verdict._replace(ranges=tuple(rest))
+            taken = lease.taken or RangeSet()
+            self._not_open(verdict, lease.ranges, taken, settlement, now)
+        if not lease.left:
             self._parts.leases.end(lease, now)
 
-    def _outside(
-        self, verdict: Verdict, held: RangeSet, settlement: Settlement, one: Range | None = None
+    def _not_open(
+        self,
+        verdict: Verdict,
+        held: RangeSet,
+        unsettled: RangeSet,
+        settlement: Settlement,
+        now: int,
     ) -> None:
-        """Positions that were never in the lease."""
-        ranges = verdict.ranges if one is None else (one,)
-        lost = tuple(gap for first, last in ranges for gap in held.gaps(first, last))
-        if lost:
-            settlement.refused.append(Lost(verdict.lease, lost, "lease_lost"))
+        """Of what the lease does not hold (any more): what was never in it is refused, what it
+        did not settle is late, what it did settle is a repeat."""
+        strange = [gap for one in verdict.ranges for gap in held.gaps(*one)]
+        late = [run for one in verdict.ranges for run in unsettled.overlap(*one)]
+        settled = RangeSet(run for one in verdict.ranges for run in held.overlap(*one))
+        for run in late:
+            settled.remove(*run)
+        if strange:
+            settlement.refused.append(Lost(verdict.lease, tuple(strange), "lease_lost"))
+        self._late.judge(verdict, late, settlement, now, believed=False)
+        if verdict.outcome is Outcome.ACK:
+            # True only if it is so: the lease may have settled it otherwise before.
+            self._late.judge(verdict, settled, settlement, now, believed=True)
 
     # ---- what becomes of them -------------------------------------------------------------------
 
