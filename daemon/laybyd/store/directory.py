@@ -38,8 +38,9 @@ class Directory:
         """Take the lock; the directory is made when it is missing. Raises InUse, NoRight or
         Unavailable."""
         try:
-            if make:
-                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if make and not self.path.is_dir():
+                self.path.mkdir(mode=0o700, parents=True)
+                engine.sync(self.path.parent)
             fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise engine.unusable(error, self.path) from error

@@ -102,6 +102,7 @@ class LmdbStore:
                 self._max_bytes - self._state_bytes,
             )
             self._log.open()
+            state.take_ballast()
         except BaseException:
             state.close()
             raise
@@ -125,7 +126,6 @@ class LmdbStore:
         state = self._opened_state(made, create=True)
         try:
             state.set_meta(Meta(FORMAT, os.urandom(ID_BYTES), 1, 1, 0, 1, 0))
-            state.take_ballast()
         finally:
             state.close()
         self._directory.rename(made, self._directory.state)

@@ -33,10 +33,11 @@ _T = TypeVar("_T")
 
 
 class View(NamedTuple):
-    """What readers see; replaced as a whole."""
+    """What readers see; replaced as a whole. `past_bytes` are those of all but the last."""
 
     bases: list[int]
     segments: list[Segment]
+    past_bytes: int = 0
 
 
 class Segments:
@@ -141,7 +142,7 @@ class Segments:
 
     @property
     def used(self) -> int:
-        return sum(segment.used for segment in self.segments)
+        return self._view.past_bytes + self.active.used
 
     @property
     def is_full(self) -> bool:
@@ -151,9 +152,14 @@ class Segments:
         return free < self._headroom or self._is_disk_full()
 
     def _is_disk_full(self) -> bool:
+        """Once the disk was full, until there is room for what may be under way."""
         if self._disk_full:
-            self._disk_full = engine.free_bytes(self._directory.path) < 2 * self._headroom
+            self._disk_full = self._has_no_room()
         return self._disk_full
+
+    def _has_no_room(self) -> bool:
+        free = engine.free_bytes(self._directory.path)
+        return free + self._spares.files * self._segment_bytes < self._headroom
 
     def topics(self) -> list[TopicState]:
         return joined(segment.topics.states() for segment in self.segments)
@@ -232,7 +238,8 @@ class Segments:
             self._spares.retire(retired)
 
     def _show(self, segments: list[Segment]) -> None:
-        self._view = View([segment.base for segment in segments], segments)
+        past_bytes = sum(segment.used for segment in segments[:-1])
+        self._view = View([segment.base for segment in segments], segments, past_bytes)
 
     # ---- reading (any thread)
 
@@ -263,8 +270,7 @@ class Segments:
     def housekeep(self) -> None:
         for segment in self.segments:
             segment.housekeep()
-        if engine.free_bytes(self._directory.path) < self._headroom:
-            self._disk_full = True
+        self._disk_full = self._has_no_room()
 
     def close(self) -> None:
         for segment in self.segments:

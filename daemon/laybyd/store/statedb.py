@@ -79,7 +79,7 @@ class StateDb:
         self._budget = budget
         self._lock = threading.Lock()
         self._is_open = True
-        self._gave_ballast = False
+        self._has_ballast = self._ballast.exists()
         self._env = engine.open_env(
             path, 2 * budget + SLACK_BYTES, create=create, readonly=readonly
         )
@@ -139,7 +139,7 @@ class StateDb:
 
     @property
     def is_full(self) -> bool:
-        return self._gave_ballast or limits.is_state_full(self.used, self._budget)
+        return not self._has_ballast or limits.is_state_full(self.used, self._budget)
 
     def _commit(self, puts: Sequence[Put]) -> None:
         with self._lock:
@@ -181,11 +181,14 @@ class StateDb:
             self._ballast.unlink()
         except OSError:
             return False
-        self._gave_ballast = True
+        self._has_ballast = False
         return True
 
     def take_ballast(self) -> None:
-        """Write it, so that its disk blocks are really there. Without room there is none."""
+        """Set it aside again, if it is not and there is room. It is written, not only declared:
+        its disk blocks must really be there."""
+        if self._ballast.exists() or engine.free_bytes(self.path) < 2 * BALLAST_BYTES:
+            return
         made = self._ballast.with_name(self._ballast.name + ".new")
         try:
             with made.open("wb") as file:
@@ -194,6 +197,7 @@ class StateDb:
                 file.flush()
                 os.fdatasync(file.fileno())
             made.rename(self._ballast)
+            self._has_ballast = True
         except OSError as error:
             log.warning("no room for the ballast of %s: %s", self.path, error)
             made.unlink(missing_ok=True)
@@ -203,9 +207,7 @@ class StateDb:
         with self._lock:
             if self._is_open:
                 self._env.reader_check()
-        if not self._ballast.exists() and engine.free_bytes(self.path) > 4 * BALLAST_BYTES:
-            self.take_ballast()
-        self._gave_ballast = not self._ballast.exists()
+        self.take_ballast()
 
 
 def open_to_read(path: Path) -> StateDb:

@@ -206,7 +206,7 @@ def dies(block: bytes) -> bool:
 def test_flips_of_live_bytes_are_found(full: Disk) -> None:
     """A check that says whole means it: each flip is reported, or changed nothing that is read."""
     rng = random.Random(11)
-    for _ in range(60):
+    for _ in range(30):
         path = rng.choice([*full.segments(), full.path / "state.lmdb"])
         whole = path.read_bytes()
         data = bytearray(whole)
