@@ -50,6 +50,13 @@ def _lost(refused: Iterable[Lost]) -> list[dict[str, object]]:
     ]
 
 
+def _refused(value: object) -> object:
+    """What a settle or an extend was refused. `status` has counters under the same name."""
+    if isinstance(value, tuple) and all(isinstance(lost, Lost) for lost in value):
+        return _lost(value)
+    return value
+
+
 def _flat(pairs: Iterable[tuple[int, int]]) -> list[int]:
     return [position for pair in pairs for position in pair]
 
@@ -120,6 +127,8 @@ def _deliver(effect: Deliver, blocks: Blocks, boot: int) -> list[Any]:
     answer |= {"n": effect.n, "leases": leases, "refused": _lost(effect.refused)}
     if effect.why:
         answer["why"] = effect.why
+    elif effect.hand_back_ms:
+        answer["hand_back_ms"] = effect.hand_back_ms
     packed = msgpack.packb(answer)
     for key in ("history", "deliveries", "attempts"):
         if len(packed) <= ANSWER_MAP_BYTES:
@@ -207,6 +216,7 @@ _NEVER_CUT = frozenset({"refused"})
 
 _TRANSLATED: dict[str, Callable[[Any], object]] = {
     "missing": _flat,
+    "refused": _refused,
     "settings": settings_to_wire,
 }
 """Fields of a Reply that the core has in its own words; all others are as on the wire."""
