@@ -9,6 +9,7 @@ from collections import deque
 from statistics import median
 
 HAND_BACK_AFTER_S = 0.030
+"""Until the broker has said what the group's setting is."""
 SLOW_FACTOR = 8
 CREDIT_MAX = 16_384
 SAMPLES = 64
@@ -21,6 +22,7 @@ class Pace:
         self._busy_s = 0.0
         self._messages = 0.0
         self._weight = 0
+        self.hand_back_after_s = HAND_BACK_AFTER_S
 
     def add(self, messages: int, busy_s: float) -> None:
         """A handler was busy so long with so many messages, and came back for more."""
@@ -34,14 +36,14 @@ class Pace:
             self._messages /= 2
 
     def credit(self, handlers: int) -> int:
-        """What so many handlers get done in HAND_BACK_AFTER_S; 0 before anything is measured."""
+        """What so many handlers get done before a hand back is due; 0 before anything is measured."""
         if not self._messages:
             return 0
         mean = max(self._busy_s / self._messages, 1e-7)
-        return min(int(handlers * HAND_BACK_AFTER_S / mean), CREDIT_MAX)
+        return min(int(handlers * self.hand_back_after_s / mean), CREDIT_MAX)
 
     def slow_s(self) -> float:
         """From here on a handler is slow, and what waits behind it is better off elsewhere."""
         if not self._units:
-            return HAND_BACK_AFTER_S
-        return max(HAND_BACK_AFTER_S, SLOW_FACTOR * median(self._units))
+            return self.hand_back_after_s
+        return max(self.hand_back_after_s, SLOW_FACTOR * median(self._units))

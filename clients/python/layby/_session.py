@@ -212,6 +212,8 @@ class Session:
             return
         self._got = poll.n
         leases = answer.fields.get("leases") or []
+        if "hand_back_ms" in answer.fields:
+            self.pace.hand_back_after_s = int(answer.fields["hand_back_ms"]) / 1e3
         if leases:
             self._granted(poll, leases, answer.blocks, now)
         else:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Unpack
 
 from layby import _exit, _fork
+from layby._batcher import BLOCK_BYTES
 from layby._desk import OnError
 from layby._hello import as_limits, check_size, client_fields, default_name
 from layby._options import PREFETCH_BYTES, OnLost, Options, as_terms
@@ -139,11 +140,16 @@ class Client:
         return await future
 
     def producer(
-        self, topic: str, *, linger: Seconds = LINGER_S, timeout: Seconds = 30.0
+        self,
+        topic: str,
+        *,
+        block_bytes: int = BLOCK_BYTES,
+        linger: Seconds = LINGER_S,
+        timeout: Seconds = 30.0,
     ) -> Producer:
         """For many messages: they are gathered in blocks, many under way at a time."""
         self._check()
-        return Producer(self._hub, topic, linger=linger, timeout=timeout)
+        return Producer(self._hub, topic, block_bytes=block_bytes, linger=linger, timeout=timeout)
 
     # ---- consuming
 
