@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Protocol
 
+from layby.cli.trouble import Trouble
+
 
 class Flag(Protocol):
     """What both `threading.Event` and its twin between processes can do."""
@@ -24,10 +26,6 @@ class Flag(Protocol):
 
 NEVER: Flag = threading.Event()
 """For work that nobody ends early."""
-
-
-class WorkerFailed(Exception):
-    """A worker ended with an exception; its text is ours."""
 
 
 class Crew:
@@ -72,9 +70,9 @@ def take(connection: Connection) -> Any:
     try:
         kind, value = connection.recv()
     except EOFError:
-        raise WorkerFailed("a worker of the measurement died") from None
+        raise Trouble("worker_died", "a process of the measurement died") from None
     if kind == "failed":
-        raise WorkerFailed(value)
+        raise Trouble("worker_failed", value)
     return value
 
 

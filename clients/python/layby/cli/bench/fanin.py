@@ -15,10 +15,7 @@ import zmq
 
 from layby.cli.bench.figures import Measured
 from layby.cli.bench.roles import TIMEOUT, Plan, clock
-
-
-class PushRefused(Exception):
-    """The broker said no; its text is ours."""
+from layby.errors import TimedOut, refused
 
 
 class Lone:
@@ -41,7 +38,7 @@ class Lone:
         except zmq.Again:
             return None
         if not answer["ok"]:
-            raise PushRefused(f"{answer['code']}: {answer['text']}")
+            raise refused(answer)
         return clock() - self._sent_at
 
 
@@ -75,7 +72,7 @@ def _drive(plan: Plan, frame: bytes, poll: select.epoll, by_fd: dict[int, Lone])
             under_way -= _serve(by_fd[fd], frame if more else None, times)
         ready = [fd for fd, _ in poll.poll(TIMEOUT)] if under_way else []
         if under_way and not ready:
-            raise TimeoutError(f"no answer within {TIMEOUT:g} s")
+            raise TimedOut(f"no answer within {TIMEOUT:g} s")
     return Measured(len(times), clock() - begun, times)
 
 

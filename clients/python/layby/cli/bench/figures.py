@@ -13,7 +13,7 @@ KEYS = ("messages_per_s", "mb_per_s", "p50_ms", "p99_ms")
 
 
 class Measured(NamedTuple):
-    """One run: how many messages in how long, and single times in seconds."""
+    """One run: how many messages in how long, single times in seconds, and further rates."""
 
     messages: int
     seconds: float
@@ -38,11 +38,17 @@ def figures(run: Measured, size: int) -> dict[str, float]:
         "mb_per_s": round(rate * size / 1e6, 2),
         "p50_ms": round(percentile(run.times, 50) * 1e3, 3),
         "p99_ms": round(percentile(run.times, 99) * 1e3, 3),
-        **{name: round(value, 3) for name, value in run.extra.items()},
+        **{name: round(value) for name, value in run.extra.items()},
     }
 
 
 def medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Of each figure on its own, but for what merely counts."""
     names = [name for name in runs[0] if name not in ("messages", "seconds")]
-    return {name: round(median(run[name] for run in runs), 3) for name in names}
+    return {name: _median([run[name] for run in runs]) for name in names}
+
+
+def _median(values: Sequence[float]) -> float:
+    """Whole numbers stay whole."""
+    middle = median(values)
+    return round(middle) if all(isinstance(value, int) for value in values) else round(middle, 3)

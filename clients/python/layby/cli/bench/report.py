@@ -12,14 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import layby
+from layby.cli import trouble
 from layby.cli.app import Setup
 from layby.cli.bench import disk, runs
 from layby.cli.bench.figures import KEYS, figures, medians
-from layby.cli.bench.roles import TIMEOUT, Plan
+from layby.cli.bench.roles import Plan
 from layby.cli.stopping import stopping
 from layby.cli.text import duration
-from layby.errors import UnknownGroup, UnknownTopic
+from layby.errors import LaybyError, UnknownGroup, UnknownTopic
 
 PREFIX = "layby.bench."
 COLUMNS = {
@@ -81,27 +81,33 @@ def _measure_disk(setup: Setup, directory: Path | None) -> dict[str, float | Non
 
 def _one_run(setup: Setup, name: str, words: dict[str, Any]) -> dict[str, float]:
     threads = words.pop("threads", False)
-    with _made_up(setup) as topic:
+    with setup.connect() as client, _made_up(setup) as topic:
         plan = Plan(url=setup.url, topic=topic, group=topic, **words)
-        with layby.connect(setup.url, timeout=setup.timeout or TIMEOUT) as client:
-            run = runs.e2e(plan, threads) if name == "e2e" else runs.RUNS[name](client, plan)
+        run = runs.e2e(plan, threads) if name == "e2e" else runs.RUNS[name](client, plan)
     return figures(run, plan.size)
 
 
 @contextmanager
 def _made_up(setup: Setup) -> Iterator[str]:
-    """A topic of our own. It is deleted over a connection of its own: after Ctrl-C the other one
-    may be busy."""
+    """A topic of our own, deleted over another connection: after Ctrl-C the first may be busy."""
     topic = PREFIX + secrets.token_hex(4)
     try:
         yield topic
     finally:
-        with layby.connect(setup.url, timeout=setup.timeout or TIMEOUT) as client:
-            for group in (topic, runs.plain_group(topic)):
-                with suppress(UnknownGroup):
-                    client.request("group_delete", group=group)
-            with suppress(UnknownTopic):
-                client.request("topic_delete", topic=topic)
+        try:
+            _delete(setup, topic)
+        except LaybyError as error:
+            hint = f"layby topics delete {topic}; layby groups ls '{PREFIX}*'"
+            trouble.show("not_deleted", f"{topic}: {error}", hint=hint, as_json=setup.out.json)
+
+
+def _delete(setup: Setup, topic: str) -> None:
+    with setup.connect() as client:
+        for group in (topic, runs.plain_group(topic)):
+            with suppress(UnknownGroup):
+                setup.request(client, "group_delete", group=group)
+        with suppress(UnknownTopic):
+            setup.request(client, "topic_delete", topic=topic)
 
 
 def _tell(

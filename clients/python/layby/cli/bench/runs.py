@@ -13,16 +13,13 @@ from layby.cli.bench.crew import Crew, take
 from layby.cli.bench.fanin import fan_in
 from layby.cli.bench.figures import Measured
 from layby.cli.bench.roles import Plan, Pushed
+from layby.cli.trouble import Trouble
 
 if TYPE_CHECKING:
     from layby import Client
 
 FILL = 500_000
 PLAIN_PART = 5
-
-
-class AccountWrong(Exception):
-    """A measurement that lost or doubled messages is no measurement."""
 
 
 def plain_group(topic: str) -> str:
@@ -61,7 +58,8 @@ def e2e(plan: Plan, threads: bool = False) -> Measured:
         pushed: Pushed = take(producer)
         taken, ended, times = take(consumer)
     if taken != pushed.messages:
-        raise AccountWrong(f"{pushed.messages} messages were pushed, {taken} consumed")
+        text = f"{pushed.messages} messages were pushed, {taken} consumed"
+        raise Trouble("account_wrong", text, hint="A measurement that loses messages is none.")
     return Measured(taken, ended - pushed.begun, times)
 
 
