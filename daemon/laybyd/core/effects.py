@@ -172,7 +172,7 @@ class Lost(NamedTuple):
 
 
 class Deliver(NamedTuple):
-    """The answer to a poll."""
+    """The answer to a poll. `hand_back_ms` tells a client from when on a message is slow."""
 
     caller: Caller
     group: str
@@ -180,6 +180,7 @@ class Deliver(NamedTuple):
     leases: tuple[Grant, ...]
     refused: tuple[Lost, ...] = ()
     why: str = ""
+    hand_back_ms: int = 0
 
 
 class ReadOut(NamedTuple):

@@ -133,16 +133,22 @@ class Polls:
     def _repeat(self, session: Session, event: Poll, settlement: Settlement) -> None:
         """The answer was lost: the same leases again, but for those that are over."""
         grants = tuple(grant for grant in session.grants if grant.lease in session.leases)
-        n, name = session.n, self._parts.record.name
+        n, name, slow_ms = session.n, self._parts.record.name, self._slow_ms
         why = "" if grants else NOTHING
-        self.speak(settlement, lambda lost: Deliver(event.caller, name, n, grants, lost, why))
+        self.speak(
+            settlement, lambda lost: Deliver(event.caller, name, n, grants, lost, why, slow_ms)
+        )
 
     def _send(self, waiting: Waiting, grants: tuple[Grant, ...], why: str) -> None:
-        name = self._parts.record.name
+        name, slow_ms = self._parts.record.name, self._slow_ms
         self.speak(
             waiting.settlement,
-            lambda lost: Deliver(waiting.caller, name, waiting.n, grants, lost, why),
+            lambda lost: Deliver(waiting.caller, name, waiting.n, grants, lost, why, slow_ms),
         )
+
+    @property
+    def _slow_ms(self) -> int:
+        return self._parts.settings.hand_back_after_us // 1_000
 
     def _speak_nothing(self, event: Poll, n: int, settlement: Settlement, why: str) -> None:
         name = self._parts.record.name

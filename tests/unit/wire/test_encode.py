@@ -111,6 +111,14 @@ def test_hello_tells_limits():
     assert read(frames) == read([b"peer", *VECTORS["hello"]])
 
 
+def test_an_answer_with_leases_tells_when_to_hand_back():
+    grant = Grant(LEASE, "app", "live", 1, 30_000, False, (Piece(1, 1, 1),))
+    given = Deliver(Caller(b"peer"), "g", 1, (grant,), hand_back_ms=30)
+    assert answer(given)["hand_back_ms"] == 30
+    nothing = Deliver(Caller(b"peer"), "g", 1, (), (), "nothing", hand_back_ms=30)
+    assert "hand_back_ms" not in answer(nothing)
+
+
 def test_neighbouring_pieces_are_one_range():
     pieces = (Piece(1, 2, 1), Piece(3, 5, 3), Piece(7, 7, 7), Piece(6, 6, 6))
     lease = answer(Deliver(ANYBODY, "g", 1, (GRANT._replace(pieces=pieces),)), (BLOCK,))
