@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from layby import Consumer, Record
 
 
-@click.command(cls=Verb)
+@click.command(cls=Verb, short_help="Print a group's messages, acked once written.")
 @click.argument("topics", nargs=-1, required=True, metavar="TOPIC...")
 @click.option("--group", "-g", required=True, help="The group to read as.")
 @click.option("-n", "wanted", type=click.IntRange(1), help="End after so many messages.")

@@ -31,7 +31,7 @@ Extras = dict[str, Any]
 TIMEOUT = 30.0
 
 
-@click.command(cls=Verb)
+@click.command(cls=Verb, short_help="Push a message, or each line of a file.")
 @click.argument("topic")
 @click.argument("data", required=False, metavar="[DATA | -]")
 @click.option("--lines", metavar="FILE", help="Push each line of FILE (- is stdin) as a message.")
@@ -62,11 +62,19 @@ def push(
     if lines is not None:
         return _push_lines(setup, topic, lines, extras)
     assert data is not None
-    return _push_one(setup, topic, _bytes_of(data), extras)
+    return _push_one(setup, topic, _bytes_of(setup, data), extras)
 
 
-def _bytes_of(word: str) -> bytes:
-    return sys.stdin.buffer.read() if word == "-" else os.fsencode(word)
+def _bytes_of(setup: Setup, word: str) -> bytes:
+    if word != "-":
+        return os.fsencode(word)
+    _tell_who_waits(setup)
+    return sys.stdin.buffer.read()
+
+
+def _tell_who_waits(setup: Setup) -> None:
+    if sys.stdin.isatty():
+        setup.out.talk("reading from the terminal; end with Ctrl-D")
 
 
 def _push_one(setup: Setup, topic: str, data: bytes, extras: Extras) -> int:
@@ -81,6 +89,8 @@ def _push_one(setup: Setup, topic: str, data: bytes, extras: Extras) -> int:
 
 def _push_lines(setup: Setup, topic: str, source: str, extras: Extras) -> int:
     fd = sys.stdin.fileno() if source == "-" else os.open(source, os.O_RDONLY)
+    if source == "-":
+        _tell_who_waits(setup)
     try:
         with setup.connect() as client:
             producer = client.producer(topic, timeout=setup.timeout or TIMEOUT)

@@ -30,7 +30,7 @@ BETWEEN = 0.1
 CLEAR = "\x1b[H\x1b[2J"
 
 
-@click.command(cls=Verb)
+@click.command(cls=Verb, short_help="How the broker is, and whether it takes pushes.")
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 @click.option("--wait", type=DURATION, help="Wait so long for a broker that takes pushes.")
 @click.pass_obj
@@ -108,6 +108,10 @@ def _show(setup: Setup, found: dict[str, Any]) -> None:
     setup.out.facts(found, _pairs(found))
 
 
+def _span(start: int, end: int) -> str:
+    return f"{start:,} to {end - 1:,}" if start < end else "none yet"
+
+
 def _pairs(found: dict[str, Any]) -> list[tuple[str, Cell]]:
     store = found["store"]
     return [
@@ -116,7 +120,7 @@ def _pairs(found: dict[str, Any]) -> list[tuple[str, Cell]]:
         ("up", about(found["uptime_ms"] / 1_000)),
         ("store", f"{store['kind']}, {size(store['used'])} of {size(store['limit'])}"),
         ("id", f"{store['id']}, epoch {store['epoch']}"),
-        ("positions", f"{store['start']} to {store['end']}"),
+        ("positions", _span(store["start"], store["end"])),
         *((key, found[key]) for key in ("topics", "groups", "sessions", "deferred", "dead")),
         *([("pinned by", found["pins"])] if found["pins"] else []),
     ]

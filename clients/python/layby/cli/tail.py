@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LAST_MAX = 100_000
 
 
-@click.command(cls=Verb)
+@click.command(cls=Verb, short_help="Print messages as they come, without a group.")
 @click.argument("topics", nargs=-1, required=True, metavar="TOPIC...")
 @click.option(
     "--from",

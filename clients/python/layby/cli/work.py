@@ -43,7 +43,7 @@ class WorkVerb(Verb):
         return [*super().collect_usage_pieces(ctx), "-- COMMAND..."]
 
 
-@click.command(cls=WorkVerb)
+@click.command(cls=WorkVerb, short_help="Run a command for each message.")
 @click.argument("topics", nargs=-1, required=True, metavar="TOPIC...")
 @click.option("--group", "-g", required=True, help="The group that shares the work.")
 @click.option(

@@ -42,7 +42,7 @@ def with_options(*own: Command) -> Callable[[Command], Command]:
     return add
 
 
-@click.group(cls=Noun)
+@click.group(cls=Noun, short_help="Measure this broker on this machine.")
 def bench() -> None:
     """Measure pushing and consuming, on topics of their own that are deleted at the end."""
 
