@@ -171,6 +171,7 @@ class Dispatch:
             "used": known.used,
             "limit": known.limit,
             "segments": known.segments,
+            "full": self._store.room().log_full,
         }
         return {**effect.fields, "store": store, "refused": dict(self._outlets.counters)}
 

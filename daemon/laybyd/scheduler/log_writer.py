@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from laybyd.core.events import Event, NewRows, NotStored, Stored, Trimmed
+from laybyd.log import facts
 from laybyd.scheduler.space import SpaceWatch
 from laybyd.store.base import Fence, Full, Store
 
@@ -145,7 +146,11 @@ class LogWriter:
         if isinstance(job, ResumeJob):
             self._refusing = False
             return
-        start = self._store.trim(self._fence, job.below)
+        try:
+            start = self._store.trim(self._fence, job.below)
+        except Full as full:
+            log.error("the log could not be trimmed: %s", full, extra=facts("trim_failed"))
+            return
         events: tuple[Event, ...] = (
             Trimmed(start, tuple(self._store.topics())),
             *self._space.news(),

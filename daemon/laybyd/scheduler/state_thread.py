@@ -15,18 +15,22 @@ from typing import TYPE_CHECKING
 from laybyd.core.effects import Commit, FindParked, LoadDue, Park, StateOp
 from laybyd.core.events import Committed, DueLoaded, Event, ParkedFound
 from laybyd.core.types import LIVE
+from laybyd.log import facts
 from laybyd.scheduler.bodies import Bodies, DamagedBody, buffer_of
 from laybyd.scheduler.delivery import Assembled, assemble
 from laybyd.scheduler.reader import AssembleJob
 from laybyd.scheduler.space import SpaceWatch
 from laybyd.store import records
+from laybyd.store.base import Full
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from laybyd.store.base import Fence, Store
+    from laybyd.store.base import Fence, Put, Store
 
 log = logging.getLogger("laybyd.state")
+
+FULL_RETRY_S = 1.0
 
 Job = Commit | LoadDue | FindParked | AssembleJob
 
@@ -48,6 +52,7 @@ class StateThread:
         self._report = report
         self._fail = fail
         self._space = SpaceWatch(store)
+        self._stopping = threading.Event()
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="layby-state", daemon=True)
 
@@ -58,6 +63,7 @@ class StateThread:
         self._jobs.put(job)
 
     def stop(self) -> None:
+        self._stopping.set()
         self._jobs.put(None)
         self._thread.join()
 
@@ -98,9 +104,22 @@ class StateThread:
 
     def _commit_run(self, commits: list[Commit]) -> None:
         ops = [op for commit in commits for op in commit.ops]
-        self._store.commit_state(self._fence, records.encode(ops, self._body_of))
+        self._commit_puts(records.encode(ops, self._body_of))
         events: list[Event] = [Committed(commit.token) for commit in commits]
         self._report(Assembled(None, (*events, *self._space.news())))
+
+    def _commit_puts(self, puts: list[Put]) -> None:
+        """A disk without any room, the reserve spent as well, is waited for: nothing that was
+        settled is confirmed meanwhile, and nothing is lost."""
+        while True:
+            try:
+                self._store.commit_state(self._fence, puts)
+                return
+            except Full as full:
+                text = "settles wait: the disk has no room for the delivery state (%s); free some"
+                log.error(text, full, extra=facts("state_waits"))
+                if self._stopping.wait(FULL_RETRY_S):
+                    raise
 
     def _body_of(self, park: Park) -> bytes | None:
         """The bytes of a record that moves to the state store; None when they are damaged."""

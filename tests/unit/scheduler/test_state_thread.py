@@ -10,7 +10,7 @@ from laybyd.core.types import DEFERRED, Caller, Parked, Piece
 from laybyd.scheduler.bodies import Bodies
 from laybyd.scheduler.reader import AssembleJob
 from laybyd.scheduler.state_thread import StateThread
-from laybyd.store.base import NewBlock
+from laybyd.store.base import Full, NewBlock
 from laybyd.store.memory import MemoryStore
 from laybyd.wire import block as blocks
 from laybyd.wire.block import Item
@@ -103,6 +103,16 @@ def test_bytes_of_a_record_written_in_the_same_breath_are_there(rig):
         delivery(Piece(1, 2, 1, DEFERRED)),
     )
     assert data(served.outgoing.blocks[0]) == [b"0", b"1"]
+
+
+def test_a_state_store_without_room_is_waited_for(rig, monkeypatch):
+    monkeypatch.setattr("laybyd.scheduler.state_thread.FULL_RETRY_S", 0)
+    rig.store.fail_next("commit_state", Full("no room"))
+    rig.thread.put(Commit(1, ()))
+    rig.thread.start()
+    assert rig.reports.get(timeout=10).events == (Committed(1),)
+    rig.thread.stop()
+    assert rig.failures.empty()
 
 
 def test_bytes_damaged_in_the_log_are_never_parked_as_if_they_were_good(rig):
