@@ -22,6 +22,7 @@ def answer(**fields: Any) -> dict[str, Any]:
             "used": 4_096,
             "limit": 1 << 30,
             "segments": 1,
+            "full": False,
         },
         "topics": 1,
         "groups": 2,
@@ -29,6 +30,7 @@ def answer(**fields: Any) -> dict[str, Any]:
         "deferred": 4,
         "dead": 5,
         "pins": "",
+        "refused": {},
         **fields,
     }
 
@@ -42,11 +44,12 @@ def test_json(run: Any, client: Any, answers: dict[str, Any], golden: Any) -> No
 
 
 def test_for_people(run: Any, client: Any, answers: dict[str, Any]) -> None:
-    answers["status"] = answer(pins="group g\x1b")
+    answers["status"] = answer(pins="group g\x1b", refused={"busy": 1_000, "bad_name": 1})
     text = run("status").out
     assert "serving" in text
     assert "4.0 KiB of 1.0 GiB" in text
     assert "group g\\x1b" in text
+    assert "bad_name 1, busy 1,000" in text
 
 
 @pytest.mark.parametrize(

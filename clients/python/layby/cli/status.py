@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KEYS = (
     "state", "version", "uptime_ms", "store", "topics", "groups", "sessions", "deferred", "dead",
-    "pins",
+    "pins", "refused",
 )  # fmt: skip
 BETWEEN = 0.1
 CLEAR = "\x1b[H\x1b[2J"
@@ -53,7 +53,7 @@ def ask(setup: Setup, client: Client) -> dict[str, Any]:
 
 def serves(found: dict[str, Any]) -> bool:
     """Whether it takes pushes."""
-    return found["state"] == "serving" and not found["store"].get("full", False)
+    return found["state"] == "serving" and not found["store"]["full"]
 
 
 def wait_until_serving(setup: Setup, seconds: float) -> None:
@@ -108,6 +108,10 @@ def _show(setup: Setup, found: dict[str, Any]) -> None:
     setup.out.facts(found, _pairs(found))
 
 
+def _counts(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in sorted(numbers.items()))
+
+
 def _span(start: int, end: int) -> str:
     return f"{start:,} to {end - 1:,}" if start < end else "none yet"
 
@@ -122,5 +126,6 @@ def _pairs(found: dict[str, Any]) -> list[tuple[str, Cell]]:
         ("id", f"{store['id']}, epoch {store['epoch']}"),
         ("positions", _span(store["start"], store["end"])),
         *((key, found[key]) for key in ("topics", "groups", "sessions", "deferred", "dead")),
-        *([("pinned by", found["pins"])] if found["pins"] else []),
+        *([("pins", found["pins"])] if found["pins"] else []),
+        *([("refused", _counts(found["refused"]))] if found["refused"] else []),
     ]
