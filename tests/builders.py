@@ -209,7 +209,10 @@ class Table:
     # ---- events in
 
     def step(self, event: ev.Event) -> list[fx.Effect]:
-        return self.take(self.broker.step(event, self.now))
+        """One turn: the event, then what is due."""
+        sent = self.take(self.broker.step(event, self.now))
+        at = self.broker.next_deadline()
+        return sent + (self.tick() if at is not None and at <= self.now else [])
 
     def tick(self) -> list[fx.Effect]:
         return self.take(self.broker.tick(self.now))
@@ -315,6 +318,12 @@ class Table:
         assert len(answers[0].leases) == 1, answers[0]
         return answers[0].leases[0]
 
+    def last_lease(self, session: str) -> fx.Grant:
+        """What the session was given last."""
+        name = session.encode()
+        answers = [one for one in self.sent if isinstance(one, fx.Deliver) and one.leases]
+        return [one for one in answers if one.caller.peer == name][-1].leases[-1]
+
     def settle(self, lease: fx.Grant | bytes, *ranges, outcome=Outcome.ACK, **fields):
         """Settle and wait for the answer; gives the refused parts."""
         verdict = a_verdict(lease, *ranges, outcome=outcome, **fields)
@@ -322,8 +331,12 @@ class Table:
         sent += self.wait(self.settings.settle_flush_us)
         return list(next(one.fields["refused"] for one in sent if isinstance(one, fx.Reply)))
 
+    def operate_later(self, verb: str, **args) -> list[fx.Effect]:
+        return self.step(ev.Operate(a_caller("operator"), verb, args))
+
     def operate(self, verb: str, **args) -> fx.Effect:
-        sent = self.step(ev.Operate(a_caller("operator"), verb, args))
+        """A verb and its answer."""
+        sent = self.operate_later(verb, **args)
         sent += self.wait(self.settings.settle_flush_us)
         return next(one for one in sent if one.caller.peer == b"operator")
 

@@ -107,8 +107,9 @@ class Journal:
     # ---- who waits ------------------------------------------------------------------------------
 
     def barrier(self) -> int:
-        """The batch whose commit makes everything up to now durable."""
-        return self.batch if self.flush_at is not None else self.batch - 1
+        """The batch whose commit makes everything up to now durable. Skipped ranges promise
+        nothing to anybody: an answer does not wait for their slow flush."""
+        return self.batch if self._changes else self.batch - 1
 
     def after(self, batch: int, effect: Effect, hurry: bool = True) -> None:
         """Let the effect go once the batch is durable; `hurry` flushes for it."""

@@ -57,8 +57,9 @@ class Late:
                 lost.add(max(first, end), last)
                 last = end - 1
             if first <= last:
+                done = self._parts.floor.done_in(first, last)
                 self._open(verdict, (first, last), lost, unseen, now)
-                unknown += self._parked(verdict, (first, last), lost, now)
+                unknown += self._parked(verdict, done, lost, now)
         self._refuse(verdict, lost, settlement)
         if unseen:
             self._look_for_rows(verdict, unseen, settlement, believed)
@@ -143,11 +144,13 @@ class Late:
 
     # ---- messages that are done: settled, deferred or dead --------------------------------------
 
-    def _parked(self, verdict: Verdict, one: Range, lost: RangeSet, now: int) -> list[Range]:
+    def _parked(
+        self, verdict: Verdict, done: Sequence[Range], lost: RangeSet, now: int
+    ) -> list[Range]:
         """Deal with the deferred ones that are in memory; gives what must be looked up."""
         deferred = self._parts.deferred
         unknown: list[Range] = []
-        for first, last in self._parts.floor.done_in(*one):
+        for first, last in done:
             rest = RangeSet([(first, last)])
             for record in deferred.out.overlap(first, last):
                 for part in rest.overlap(record.first, record.last):

@@ -1,8 +1,9 @@
 """The main road: push, poll, grant, settle, commit; fail, park, drain."""
 
 from laybyd.core import effects as fx
+from laybyd.core import events as ev
 from laybyd.core.types import Outcome
-from tests.builders import MS, SECOND, Table, a_verdict, delivered, positions
+from tests.builders import MS, SECOND, Table, a_caller, a_verdict, delivered, positions
 
 
 def test_a_pushed_message_is_granted_settled_and_committed():
@@ -43,3 +44,12 @@ def test_a_failed_message_is_parked_and_drained_when_it_is_due():
     table.settle(grant)
     assert table.parked() == []
     assert table.group()["deferred"] == 0
+
+
+def test_an_answer_does_not_wait_for_ranges_the_group_never_wanted():
+    table = Table()
+    table.push("other", 3)
+    table.push("app", 1)
+    grant = table.lease(topics=("app",))
+    settle = ev.Settle(a_caller(), "g", (a_verdict(grant, outcome=Outcome.RELEASE),))
+    assert [type(one) for one in table.step(settle)] == [fx.Reply]
