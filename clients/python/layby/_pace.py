@@ -36,7 +36,7 @@ class Pace:
             self._messages /= 2
 
     def credit(self, handlers: int) -> int:
-        """What so many handlers get done before a hand back is due; 0 before anything is measured."""
+        """What so many handlers do before a hand back is due; 0 before anything is measured."""
         if not self._messages:
             return 0
         mean = max(self._busy_s / self._messages, 1e-7)

@@ -141,7 +141,7 @@ class Settling:
 
     def leave_all(self, now: float) -> list[Flight]:
         """Everything at once, also what rides on a parked poll; the flights under way."""
-        for flight in list(self._flights):
+        for flight in [each for each in self._flights if not each.own]:
             self._send(flight, now)
         self.leave(now)
         return self.flights

@@ -29,6 +29,7 @@ class FakeBroker:
         self.granting = True
         self.why = "nothing"
         self.grant_fields: dict = {}
+        self.hand_back_ms = 30
         self.lost: dict[int, str] = {}
         self._lease = 0
 
@@ -187,7 +188,12 @@ class FakeBroker:
             left -= take
         self.sessions[poll["session"]]["given"].append((poll["n"], given))
         return self._answer(
-            poll, tuple(blocks), n=poll["n"], leases=leases, refused=poll["refused"]
+            poll,
+            tuple(blocks),
+            n=poll["n"],
+            leases=leases,
+            refused=poll["refused"],
+            hand_back_ms=self.hand_back_ms,
         )
 
     def _settle(self, request: dict, block: bytes | None) -> list[list[bytes]]:

@@ -243,6 +243,18 @@ def test_slow_means_eight_times_the_median_too():
     assert it.queue.messages == 0
 
 
+def test_the_group_says_from_when_on_a_message_is_slow():
+    it = Consuming()
+    it.broker.hand_back_ms = 200
+    filled(it, handling=0.005)
+    it.take()
+    waiting = it.queue.messages
+    it.world.pass_time(0.19)
+    assert it.queue.messages == waiting > 0
+    it.world.pass_time(0.02)
+    assert it.queue.messages == 0
+
+
 def test_a_process_that_stood_still_does_not_hand_back():
     it = Consuming()
     filled(it)
@@ -336,3 +348,18 @@ def test_deferred_messages_are_batches_of_their_own():
     it.session.waiting = 0
     it.world.run()
     assert [len(it.take_batch()) for _ in range(3)] == [1, 1, 2]
+
+
+def test_a_poll_is_heard_though_what_rode_on_it_was_confirmed_before():
+    it = Consuming()
+    it.publish(b"a")
+    it.take().ack()
+    it.broker.granting = False
+    it.idle()
+    assert it.polls()[-1]["settle"]
+    it.session.settling.leave_all(it.world.now)
+    it.world.run()
+    assert it.session.settling.empty
+    it.broker.granting = True
+    it.publish(b"b")
+    assert it.take().data == b"b"
