@@ -18,6 +18,7 @@ import zmq
 
 from laybyd.core.effects import Deliver
 from laybyd.core.events import Event, Push, Undelivered
+from laybyd.frontend.backlog import Backlog
 from laybyd.frontend.socket import bound_router
 from laybyd.log import Throttle
 from laybyd.scheduler.scheduler import Drained, Events
@@ -42,6 +43,9 @@ ZERO_COPY_BYTES = 64 << 10
 
 OVERHEAD_BYTES = 4 << 10
 
+RETRY_S = 0.002
+"""libzmq does not tell when a peer's queue has room again; only while answers wait."""
+
 
 class Setup(NamedTuple):
     listen: Sequence[str]
@@ -63,12 +67,14 @@ class FrontEnd:
         self._put = put
         self._fail = fail
         self._outbox: deque[Outgoing] = deque()
-        self._wake_sent = False
+        self._woken = False
         self._skipping = False
         self._received_bytes = 0
         self._released_bytes = 0
         self._throttle = Throttle(log)
         self.counters: Counter[str] = Counter()
+        self._backlog = Backlog(self._sent)
+        self._retry: asyncio.TimerHandle | None = None
         self.endpoints: list[str] = []
         self._bound = threading.Event()
         self._error: BaseException | None = None
@@ -90,7 +96,9 @@ class FrontEnd:
 
     def send(self, outgoing: list[Outgoing]) -> None:
         self._outbox.extend(outgoing)
-        self._loop.call_soon_threadsafe(self._flush)
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._flush)
 
     def released(self, size: int) -> None:
         """So many pushed bytes are no longer pending. Called by the scheduler alone."""
@@ -209,6 +217,7 @@ class FrontEnd:
     # ---- out
 
     def _flush(self) -> None:
+        self._woken = False
         self._guard(self._send_all)
         self._pump()
 
@@ -217,24 +226,51 @@ class FrontEnd:
         unheard: list[Event] = []
         while self._outbox:
             effect, blocks = self._outbox.popleft()
-            sent = self._transmit(encode(effect, blocks, boot))
+            sent = self._transmit(encode(effect, blocks, boot), small=not blocks)
             if not sent and isinstance(effect, Deliver) and effect.leases:
                 leases = tuple(grant.lease for grant in effect.leases)
                 unheard.append(Undelivered(effect.caller, effect.group, leases))
         if unheard:
             self._put(Events(unheard))
 
-    def _transmit(self, frames: Sequence[Any]) -> bool:
-        """Whether libzmq took the message; False when the peer is gone or does not read."""
+    def _transmit(self, frames: Sequence[Any], *, small: bool = True) -> bool:
+        """Whether the message is on its way; False when the peer is gone or does not read. Small
+        answers may wait for a peer that has asked for many at once; blocks never do."""
+        peer = frames[0]
+        try:
+            if not self._backlog.holds(peer) and self._sent(frames):
+                return True
+        except KeyError:
+            small = False
+        if small and self._backlog.add(frames):
+            self._retry_soon()
+            return True
+        self.counters["undelivered"] += 1
+        return False
+
+    def _sent(self, frames: Sequence[Any]) -> bool:
+        """Whether libzmq took it; raises KeyError when there is no such peer."""
         last = len(frames) - 1
         send = self._router.send
         try:
             for number, frame in enumerate(frames):
                 flags = zmq.NOBLOCK | (zmq.SNDMORE if number < last else 0)
                 send(frame, flags, copy=len(frame) < ZERO_COPY_BYTES)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
-                raise
-            self.counters["undelivered"] += 1
+        except zmq.Again:
             return False
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                raise KeyError(frames[0]) from error
+            raise
         return True
+
+    def _retry_soon(self) -> None:
+        if self._retry is None:
+            self._retry = self._loop.call_later(RETRY_S, self._guard, self._retry_backlog)
+
+    def _retry_backlog(self) -> None:
+        self._retry = None
+        self.counters["undelivered"] += self._backlog.retry()
+        if self._backlog:
+            self._retry_soon()
+        self._pump()

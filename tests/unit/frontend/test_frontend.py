@@ -113,6 +113,12 @@ def test_an_answer_to_nobody_comes_back_as_undelivered(rig):
     assert rig.events(1) == [Undelivered(gone, "g", (b"lease",))]
 
 
+def test_a_thousand_requests_at_once_get_a_thousand_answers(rig):
+    for n in range(1_000):
+        rig.say(op="hello", id=n)
+    assert [rig.answer()["id"] for _ in range(1_000)] == list(range(1_000))
+
+
 def test_asked_to_drain_it_says_when_the_socket_is_empty(rig):
     rig.front.ask_drain()
     assert rig.items.get(timeout=PATIENCE_S) == Drained()
