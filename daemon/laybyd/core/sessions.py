@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from laybyd.core.leases import Lease
 
+SESSION_BYTES = 16
 MEASURE_WEIGHT = 0.2
 """Of the newest measurement of handling time."""
 
@@ -119,6 +120,12 @@ class Session:
         self.grants: tuple[Grant, ...] = ()
         self.working: list[tuple[int, int, int]] = []
         self.holds: dict[int, int] = {}
+
+    @property
+    def id(self) -> bytes:
+        """What it calls itself; empty when the connection is the session. The connection's name
+        is what answers are routed by: it is told to nobody."""
+        return b"" if len(self.key) > SESSION_BYTES else self.key
 
     def back_from_deferred(self) -> bool:
         """Its last work was deferred work, and that is done."""

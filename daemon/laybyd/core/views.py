@@ -51,7 +51,7 @@ def of_group_in_full(group: Group) -> Fields:
         "settings": group.parts.settings._asdict(),
         "sessions_list": [
             {
-                "session": session.key,
+                "session": session.id,
                 "name": session.name,
                 "handlers": session.handlers,
                 "idle": session.idle,

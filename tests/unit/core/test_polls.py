@@ -133,6 +133,7 @@ def test_two_minimal_clients_are_two_sessions():
     table.poll(None, caller=a_caller("a"))
     table.poll(None, caller=a_caller("b"))
     assert table.group()["sessions"] == 2
+    assert [one["session"] for one in table.group()["sessions_list"]] == [b"", b""]
 
 
 def test_a_session_ends_when_it_is_silent_for_its_lease_with_no_poll_parked():
