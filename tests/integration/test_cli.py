@@ -59,6 +59,18 @@ class TestPushAndConsume:
         assert found.status == 0
         assert found.out == (tmp_path / "in").read_bytes()
 
+    def test_ctrl_c_confirms_what_was_read(self, layby: Layby) -> None:
+        push = layby.start("push", "half", "--lines", "-", stdin=subprocess.PIPE)
+        assert push.stdin is not None
+        push.stdin.write(b"one\ntwo\nthr")
+        push.stdin.flush()
+        words = ("tail", "half", "--from", "earliest", "-n", "2")
+        assert layby.run(*words).out == b"one\ntwo\n"
+        push.send_signal(signal.SIGINT)
+        result = layby.finish(push)
+        assert result.status == 130
+        assert "2 messages confirmed" in result.err
+
     def test_an_ack_is_for_ever(self, layby: Layby) -> None:
         for n in range(4):
             layby.run("push", "once", str(n))

@@ -112,7 +112,8 @@ def _told(setup: Setup, topic: str, sender: Sender, error: Exception | None) -> 
     if error is None:
         return trouble.DONE
     trouble.show_error(error, setup.out.json)
-    return trouble.PARTLY if confirmed else trouble.status_of(error)
+    status = trouble.status_of(error)
+    return trouble.PARTLY if confirmed and status != trouble.INTERRUPTED else status
 
 
 class Sender:
@@ -141,6 +142,8 @@ class Sender:
                     break
         except (LaybyError, Trouble) as problem:
             error = problem
+        except KeyboardInterrupt:
+            error = Trouble("interrupted", "stopped", status=trouble.INTERRUPTED)
         return self._finish() or error
 
     def _send(self, lines: list[bytes]) -> None:

@@ -75,7 +75,8 @@ def work(
 
     In its environment: LAYBY_TOPIC LAYBY_GROUP LAYBY_POSITION LAYBY_KEY LAYBY_ATTEMPTS
     LAYBY_TIMESTAMP. The first SIGTERM or SIGINT starts no more runs and waits for those under
-    way; a second one does not wait.
+    way; a second one does not wait. With --json each run is told as one object, and what runs
+    write to stdout goes to stderr.
     """
     command = ctx.meta[COMMAND]
     if not command:
