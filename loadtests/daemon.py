@@ -71,9 +71,9 @@ class DaemonProcess:
         assert self._process is not None, "the daemon has not been started"
         return self._process
 
-    def launch(self, user: int | None = None, **environment: str) -> subprocess.Popen[bytes]:
-        """Start it without waiting, as another user and with more in its environment if asked."""
-        arguments = [command("laybyd"), "--data", str(self.store), "--listen", self.url]
+    def launch(self, *prefix: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start it without waiting; below another command and with more environment if asked."""
+        arguments = [*prefix, command("laybyd"), "--data", str(self.store), "--listen", self.url]
         for key, value in self.settings.items():
             arguments += ["--set", f"{key}={value}"]
         with (self.home / "laybyd.log").open("ab") as log:
@@ -84,7 +84,6 @@ class DaemonProcess:
                 stderr=log,
                 cwd=self.home,
                 env=os.environ | environment,
-                user=user,
             )
         return self._process
 

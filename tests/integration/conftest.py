@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
     MakeDaemon = Callable[..., DaemonProcess]
 
+NOTICED_S = 1.0
+GROWN_BYTES = 48 << 20
+"""What a well-behaved client may at most feel of a bad one, and the daemon keep of it. A round is
+three requests with two flushes; the bound leaves room for a busy machine."""
+
 
 @pytest.fixture
 def make_daemon(tmp_path: Path) -> Iterator[MakeDaemon]:
@@ -64,14 +69,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     peers.close()
     assert daemon.stop() == 0
     assert "Traceback" not in daemon.log()
-    assert neighbour.slowest_s < 1.0
 
 
 @pytest.fixture
 def nobody_notices(world: World) -> Iterator[None]:
     """Around each test the neighbour gets on and the daemon does not grow."""
-    world.neighbour.more_rounds(2)
+    neighbour = world.neighbour
+    neighbour.more_rounds(2)
     before = world.daemon.memory_bytes()
+    neighbour.slowest_s = 0.0
     yield
-    world.neighbour.more_rounds(2)
-    assert world.daemon.memory_bytes() - before < 48 << 20
+    neighbour.more_rounds(2)
+    assert neighbour.slowest_s < NOTICED_S
+    assert world.daemon.memory_bytes() - before < GROWN_BYTES

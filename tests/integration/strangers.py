@@ -22,20 +22,17 @@ class World(NamedTuple):
     peers: Peers
     neighbour: Neighbour
 
-    def answer(self, *frames: bytes) -> dict[str, Any] | None:
-        """The answer to these frames, which must come before that to a request behind them."""
+    def answer(self, *frames: bytes) -> dict[str, Any]:
+        """The answer to these frames."""
         dealer = self.peers.dealer()
         dealer.send_multipart(list(frames))
-        dealer.send(msgpack.packb({"op": "status", "id": 7}))
-        assert dealer.poll(5_000), "no answer, not even to the good request behind"
-        first = msgpack.unpackb(dealer.recv_multipart()[-1])
+        assert dealer.poll(10_000), "no answer"
+        answer = msgpack.unpackb(dealer.recv_multipart()[-1])
         dealer.close()
-        return None if first.get("id") == 7 else first
+        return answer
 
-    def code(self, *frames: bytes) -> str | None:
+    def code(self, *frames: bytes) -> str:
         answer = self.answer(*frames)
-        if answer is None:
-            return None
         assert answer["ok"] is False
         assert answer["fault"] in ("yours", "ours")
         assert answer["text"].isprintable()

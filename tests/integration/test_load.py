@@ -1,4 +1,4 @@
-"""The load scenarios in a short form: only the account is judged, for times need a quiet machine."""
+"""The load scenarios in short: only the account is judged, for times need a quiet machine."""
 
 from __future__ import annotations
 

@@ -142,6 +142,7 @@ class Consumer(End):
     def __init__(self, url: str, name: str, changed: threading.Condition) -> None:
         super().__init__(url, name, changed)
         self.settled: set[int] = set()
+        self.boot = 0
         self.handled: dict[tuple[int, int, int], Handled] = {}
         self._session = os.urandom(16)
         self._n = self._got = 0
@@ -160,7 +161,7 @@ class Consumer(End):
             session=self._session,
             n=self._n,
             got=self._got,
-            messages=16,
+            messages=500,
             bytes=1 << 20,
             wait_ms=200,
             handlers=1,
@@ -200,6 +201,7 @@ class Consumer(End):
             self.handled[key] = self.handled[key]._replace(confirmed_us=at_us)
         self._unconfirmed, self._keys = [], []
         with self.changed:
+            self.boot = max(key[1] for key in kept) if kept else self.boot
             self.settled.update(key[0] for key in kept)
             self.changed.notify_all()
 
