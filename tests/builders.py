@@ -305,6 +305,15 @@ class Table:
         self.step(ev.NewRows((row,)))
         return row.first
 
+    def push_sent(self, topic: str = "app", messages: int = 1) -> list[fx.Effect]:
+        """Push; gives what went out because of it."""
+        before = len(self.sent)
+        self.push(topic, messages)
+        return self.sent[before:]
+
+    def step_goodbye(self, session: str) -> list[fx.Effect]:
+        return self.step(ev.Goodbye(a_caller(session), "g", session.encode()))
+
     def poll(self, session: str | None = "one", **fields) -> list[fx.Effect]:
         """The session's next poll, unless `n` says otherwise."""
         n = fields.setdefault("n", None if session is None else self.polled.get(session, 0) + 1)

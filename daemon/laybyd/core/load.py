@@ -39,8 +39,10 @@ class Load:
             session.busy = busy
 
     def mean(self, now: int) -> float:
+        """Over whole slots, so that what lies half outside does not blur it."""
         self._advance(now)
-        return self._sum / max(1, min(WINDOW_US, now - self._began))
+        start = max(self._began, _oldest_slot(now) * SLOT_US)
+        return self._sum / max(1, now - start)
 
     def need(self, now: int) -> int:
         """Handlers that live needs: rounded up, with hysteresis."""
@@ -59,8 +61,8 @@ class Load:
             self._add(start // SLOT_US, self._value * (end - start))
             start = end
         self._since = max(self._since, now)
-        oldest = (now - WINDOW_US) // SLOT_US
-        while self._slots and self._slots[0][0] <= oldest:
+        oldest = _oldest_slot(now)
+        while self._slots and self._slots[0][0] < oldest:
             self._sum -= self._slots.popleft()[1]
 
     def _add(self, slot: int, work: int) -> None:
@@ -72,6 +74,10 @@ class Load:
         else:
             self._slots.append((slot, work))
         self._sum += work
+
+
+def _oldest_slot(now: int) -> int:
+    return (now - WINDOW_US) // SLOT_US + 1
 
 
 class Allowance:

@@ -1,0 +1,118 @@
+"""Answers that did not arrive as they were meant: unsent, damaged, too large for one block."""
+
+from laybyd.core import effects as fx
+from laybyd.core import events as ev
+from laybyd.core.types import Outcome
+from tests.builders import SECOND, Table, a_caller, delivered, positions, settings
+
+
+def undelivered(table: Table, grant: fx.Grant) -> list[fx.Effect]:
+    return table.step(ev.Undelivered(a_caller("one"), "g", (grant.lease,)))
+
+
+def test_a_grant_that_could_not_be_sent_is_undone_uncounted():
+    table = Table()
+    table.push("app", 3)
+    grant = table.lease("one")
+    undelivered(table, grant)
+    assert table.group()["out"] == 0
+    again = table.lease("two")
+    assert (positions(again), again.deliveries, again.attempts) == ([1, 2, 3], (2, 2, 2), ())
+
+
+def test_the_same_poll_may_come_again_over_another_connection():
+    table = Table()
+    table.push("app", 3)
+    grant = table.lease("one", n=1)
+    undelivered(table, grant)
+    assert delivered(table.poll("one", n=1, caller=a_caller("back"))) == [1, 2, 3]
+
+
+def test_an_undone_deferred_grant_waits_as_before():
+    table = Table(settings({"backoff_us": (SECOND,)}))
+    table.push("app")
+    table.settle(table.lease("one"), outcome=Outcome.FAIL)
+    table.poll("one")
+    table.wait(2 * SECOND)
+    undelivered(table, table.last_lease("one"))
+    assert table.record(1).attempts == 1
+    table.poll("one")
+    table.wait(SECOND)
+    again = table.last_lease("one")
+    assert (positions(again), again.deliveries) == ([1], (3,))
+
+
+def test_damaged_messages_become_dead_and_the_rest_is_handed_out():
+    table = Table()
+    table.push("app", 2)
+    table.push("app", 3)
+    grant = table.lease("one", n=1)
+    assert positions(grant) == [1, 2, 3, 4, 5]
+    (answer,) = table.step(ev.Damaged(a_caller("one"), "g", (grant.lease,), 1, 2))
+    assert (answer.n, delivered([answer])) == (1, [3, 4, 5])
+    assert table.parked("dead") == [(1, 2)]
+    assert table.record(1, "dead").history[0].reason == "damaged"
+    assert [note.event for note in table.notes] == ["damaged"]
+    assert table.settle(answer.leases[0]) == []
+    assert table.group()["floor"] == 6
+
+
+def test_a_damaged_deferred_message_becomes_dead():
+    table = Table(settings({"backoff_us": (SECOND,)}))
+    table.push("app")
+    table.settle(table.lease("one"), outcome=Outcome.FAIL)
+    table.poll("one")
+    table.wait(2 * SECOND)
+    grant = table.last_lease("one")
+    table.step(ev.Damaged(a_caller("one"), "g", (grant.lease,), 1, 1))
+    assert (table.parked("deferred"), table.parked("dead")) == ([], [(1, 1)])
+    table.push("app")
+    assert delivered(table.sent[-1:]) == [2], "its poll still waits"
+
+
+def test_what_did_not_fit_one_block_goes_back_to_the_front():
+    table = Table()
+    for _ in range(4):
+        table.push("app")
+    grant = table.lease("one", n=1)
+    table.step(ev.Shortened("g", grant.lease, 1))
+    (again,) = table.poll("one", n=1)
+    assert positions(again.leases[0]) == [1]
+    assert delivered(table.poll("two")) == [2, 3, 4]
+    assert table.settle(grant, (1, 1)) == []
+    assert [lost.ranges for lost in table.settle(grant, (1, 4))] == [((2, 4),)]
+
+
+def test_a_shortened_deferred_lease_keeps_its_first_records():
+    table = Table(settings({"backoff_us": (SECOND,), "drain_slice_us": 10 * SECOND}))
+    table.push("app", 4)
+    grant = table.lease("one")
+    for at in (1, 2, 3, 4):
+        table.settle(grant, (at, at), outcome=Outcome.FAIL)
+    table.poll("one")
+    table.wait(2 * SECOND)
+    first = table.last_lease("one")
+    table.wait(1_000)
+    table.settle(first)
+    table.poll("one")
+    table.wait(SECOND)
+    grant = table.last_lease("one")
+    assert positions(grant) == [2, 3, 4]
+    table.step(ev.Shortened("g", grant.lease, 2))
+    assert table.group()["out"] == 2
+    assert table.settle(grant, (2, 3)) == []
+    assert table.parked() == [(4, 4)]
+
+
+def test_news_of_leases_that_are_over_changes_nothing():
+    table = Table()
+    table.push("app", 2)
+    grant = table.lease("one")
+    table.settle(grant)
+    for event in (
+        ev.Undelivered(a_caller("one"), "g", (grant.lease,)),
+        ev.Shortened("g", grant.lease, 1),
+        ev.Damaged(a_caller("one"), "nowhere", (grant.lease,), 1, 1),
+    ):
+        assert table.step(event) == []
+    assert table.group()["floor"] == 3
