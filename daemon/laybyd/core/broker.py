@@ -84,7 +84,7 @@ class Broker:
             self._commits,
             self._finds,
             self._out,
-            lambda: (self._trimmer.asked, self._log_end),
+            lambda: (self._trimmer.earliest, self._log_end),
             self._touch,
             lambda: self._quiesce_until is not None,
             now,
@@ -193,7 +193,7 @@ class Broker:
             self._refuse_unknown(event.caller, event.group, "; name its topics to make it")
             return None
         plan = Plan(event.caller, event.group, event.topics, event.start, event.start_us, {})
-        return self._groups.plan(plan, event, self._trimmer.asked, self._log_end, now)
+        return self._groups.plan(plan, event, self._trimmer.earliest, self._log_end, now)
 
     def _in_group(self, event: GroupRequest, now: int) -> None:
         group = self._groups.get(event.group)
@@ -283,11 +283,12 @@ class Broker:
         if kind == "read":
             self._reads.time_found(cast("int", what), event.position, now)
             return
-        earliest, name = self._trimmer.asked, str(what)
+        earliest, name = self._trimmer.earliest, str(what)
         for held_up in self._groups.time_found(name, event.position, earliest, self._log_end, now):
             self._handlers[type(held_up)](held_up, now)
 
     def _trimmed(self, event: events.Trimmed, now: int) -> None:
+        self._trimmer.trimmed(event.start)
         self._topics.trimmed(event.topics)
         self._groups.recount()
 
@@ -299,7 +300,8 @@ class Broker:
             self._trim(now)
 
     def _trim(self, now: int) -> None:
-        below = self._trimmer.look(self._groups, self._topics, self._log_end, now)
+        full = self._space.log_full
+        below = self._trimmer.look(self._groups, self._topics, self._log_end, now, full)
         self._pushes.pins = self._trimmer.pins
         if below is not None:
             self._out.append(Trim(below))

@@ -17,8 +17,10 @@ PACE_US = SECOND
 
 class Trimmer:
     def __init__(self, log_start: int, now: int) -> None:
-        self.asked = log_start
         self.pins = ""
+        self._asked = log_start
+        self._start = log_start
+        self._under_way = 0
         self._last = now - PACE_US
         self._at: int | None = None
 
@@ -26,13 +28,26 @@ class Trimmer:
     def next_at(self) -> int | None:
         return self._at
 
+    @property
+    def earliest(self) -> int:
+        """From here on the log is surely there for whoever begins to read now. More may be there
+        than anybody needs: the log is freed by whole segments."""
+        return self._asked if self._under_way else self._start
+
+    def trimmed(self, start: int) -> None:
+        self._under_way -= 1
+        self._start = start
+
     def touch(self, now: int) -> None:
         """What is needed may have changed."""
         if self._at is None:
             self._at = max(now, self._last + PACE_US)
 
-    def look(self, groups: Iterable[Group], topics: Topics, log_end: int, now: int) -> int | None:
-        """The position to trim below, if it has risen."""
+    def look(
+        self, groups: Iterable[Group], topics: Topics, log_end: int, now: int, full: bool
+    ) -> int | None:
+        """The position to trim below, if it has risen, or if the log is full: then the store
+        gives up even what it would rather keep."""
         self._at = None
         self._last = now
         need, self.pins = log_end, ""
@@ -44,7 +59,8 @@ class Trimmer:
             if not topic.groups and topic.first < need:
                 need = topic.first
                 self.pins = f"topic {topic.name} is kept from {need}: no group reads it"
-        if need <= self.asked:
+        if need <= self._asked and not (full and need > self._start):
             return None
-        self.asked = need
+        self._asked = need
+        self._under_way += 1
         return need

@@ -150,7 +150,7 @@ class LogWriter:
             start = self._store.trim(self._fence, job.below)
         except Full as full:
             log.error("the log could not be trimmed: %s", full, extra=facts("trim_failed"))
-            return
+            start = self._store.facts().start
         events: tuple[Event, ...] = (
             Trimmed(start, tuple(self._store.topics())),
             *self._space.news(),

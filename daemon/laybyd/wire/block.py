@@ -177,8 +177,8 @@ def _texts(column: memoryview, n: int) -> list[bytes]:
 
 
 def build(items: Sequence[Item], base_us: int = 0) -> bytes:
-    """A block of these messages. `base_us` is the time of messages without one, where others
-    have one; a block of messages without times stays without."""
+    """A block of these messages. `base_us` is the time of messages without one (0: not set). The
+    broker gives its own time, so that what it gathers packs with what producers have stamped."""
     if not items:
         raise BlockError("a block holds at least one message")
     base, times = _stamp([item.timestamp_us for item in items], base_us)
@@ -211,7 +211,7 @@ def single_crc(item: Item) -> int:
 def _stamp(stamps: list[int | None], base_us: int) -> tuple[int, bytes]:
     """Base time and times column."""
     if not any(stamps):
-        return 0, b""
+        return base_us, b""
     known = [at_us or base_us for at_us in stamps]
     base, _ = _common_base((at_us, at_us) for at_us in known)
     if base == max(known):

@@ -243,3 +243,27 @@ def test_a_million_deferred_messages_do_not_live_in_memory():
             break
     assert sorted({at for at in delivered(table.sent) if at}) == list(range(1, 201))
     assert table.parked() == []
+
+
+def test_a_new_group_begins_where_the_log_really_begins_though_nobody_needs_it():
+    table = Table()
+    table.push("app", 4)
+    table.settle(table.lease())
+    table.wait(2 * SECOND)
+    assert table.trims == [5]
+    table.operate("group_create", group="meanwhile", topics=("app",))
+    table.step(ev.Trimmed(1, tuple(table.topic_states())))
+    table.operate("group_create", group="later", topics=("app",))
+    starts = [table.operate("group", group=name).fields["start"] for name in ("meanwhile", "later")]
+    assert starts == [5, 1]
+
+
+def test_a_full_log_is_asked_again_for_what_the_store_had_kept():
+    table = Table()
+    table.push("app", 4)
+    table.settle(table.lease())
+    table.wait(2 * SECOND)
+    table.step(ev.Trimmed(1, tuple(table.topic_states())))
+    assert table.trims == [5]
+    table.step(ev.Space(log_full=True, state_full=False, used=10, limit=10))
+    assert table.trims == [5, 5]
