@@ -156,8 +156,4 @@ class Expiry:
 
 def worked_on(session: Session, lease: Lease) -> list[Range]:
     """What of the lease's open messages the session named last, in order of position."""
-    named = RangeSet()
-    for first, last, _ in session.working:
-        for run in lease.open.overlap(first, last):
-            named.add(*run)
-    return list(named)
+    return [run for one in lease.open for run in session.named.overlap(*one)]

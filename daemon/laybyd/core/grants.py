@@ -50,8 +50,7 @@ class Granter:
         if guarded is not None:
             self._give_deferred(guarded, now, guard=True)
         while parts.live.ready and not self._full:
-            waiting = parts.sessions.latest()
-            if waiting is None or not self._give_live(waiting, now):
+            if not any(self._give_live(one, now) for one in parts.sessions.in_turn()):
                 break
         while parts.live.empty and not self._full:
             surplus = self._drain.surplus(now)
@@ -68,7 +67,6 @@ class Granter:
         parts, session = self._parts, waiting.session
         room = Room(self._share(waiting), waiting.credit_bytes, ANSWER_MAP_BYTES)
         others = parts.sessions.others_wait(session)
-        parts.sessions.withdraw(session)
         grants: list[Grant] = []
         while (
             room.messages > 0 and room.map_bytes > GRANT_BYTES and self._may_hold(session, grants)
@@ -77,11 +75,9 @@ class Granter:
             if not spans:
                 break
             grants.append(self._lease_live(session, spans, now))
-        if not grants:
-            parts.sessions.offer(waiting)
-            return False
-        self._sent(waiting, grants, now)
-        return True
+        if grants:
+            self._sent(waiting, grants, now)
+        return bool(grants)
 
     def _may_hold(self, session: Session, grants: Sequence[Grant]) -> bool:
         return (
@@ -140,7 +136,6 @@ class Granter:
             parts.deferred.put_back(waits.record, waits.undone)
         records_out = [Held(*waits) for waits in taken[:fitting]]
         records_out[0] = self._cut_to(records_out[0], waiting, now)
-        parts.sessions.withdraw(session)
         self._sent(waiting, [self._lease_deferred(session, records_out, guard, now)], now)
         return True
 

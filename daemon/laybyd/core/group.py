@@ -202,21 +202,22 @@ class Group:
     def undelivered(self, event: events.Undelivered, now: int) -> None:
         self._now = now
         for lease in self._leases(event.leases):
-            self._polls.not_sent(lease.session)
+            self._polls.not_sent(lease)
             self._expiry.undo(lease, now)
         self._after(now)
 
     def damaged(self, event: events.Damaged, now: int) -> None:
         self._now = now
         buried = 0
-        sessions = {}
+        unanswered = set()
         for lease in self._leases(event.leases):
-            sessions[lease.session.key] = lease.session
+            if self._polls.not_sent(lease):
+                unanswered.add(lease.session)
             buried += self._expiry.bury_damaged(lease, event.first, event.last, now)
             self._expiry.undo(lease, now)
         fields = {"group": self.record.name, "first": event.first, "last": event.last}
         self.parts.out.append(Note("damaged", {**fields, "messages": buried}))
-        for session in sessions.values():
+        for session in unanswered:
             self._polls.ask_again(session, now)
         self._after(now)
 

@@ -10,6 +10,7 @@ judged without a memory: another boot's is believed, one that was never issued h
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import OrderedDict
 from enum import Enum
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -132,7 +133,7 @@ class Leases:
         self._boot = boot
         self._base = gid << _GID_SHIFT
         self._issued = 0
-        self._ended: dict[bytes, Ended] = {}
+        self._ended: OrderedDict[bytes, Ended] = OrderedDict()
         self.live: dict[bytes, Lease] = {}
         self.out = 0
         self.deferred = 0
@@ -177,13 +178,12 @@ class Leases:
         self._forget(now)
 
     def _forget(self, now: int) -> None:
+        """Two for each that is added, so that the memory shrinks again."""
         for _ in range(2):
-            oldest = next(iter(self._ended))
-            if len(self._ended) <= ENDED_MAX and self._ended[oldest].until_us > now:
+            oldest = next(iter(self._ended.values()), None)
+            if oldest is None or (len(self._ended) <= ENDED_MAX and oldest.until_us > now):
                 return
-            del self._ended[oldest]
-            if not self._ended:
-                return
+            self._ended.popitem(last=False)
 
     def past(self, lease_id: bytes) -> Ended | Past:
         ended = self._ended.get(lease_id)

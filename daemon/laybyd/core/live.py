@@ -6,6 +6,7 @@ rows ahead of it, and the spans that came back. Must never know sessions' pace o
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -277,10 +278,8 @@ class Live:
             self.ready -= _measure(self._floor.open_in(low, high))
 
     def row_at(self, position: int) -> Row | None:
-        for row in self.window:
-            if row.first <= position <= row.last:
-                return row
-        return None
+        at = bisect_right(self.window, position, key=_first) - 1
+        return self.window[at] if at >= 0 and self.window[at].last >= position else None
 
     def refuse_rows(self) -> list[Range]:
         """The subscription or a topic has changed: what waits here and is not wanted any more.
@@ -290,6 +289,10 @@ class Live:
             if not self.wants(row):
                 gone += self._floor.open_in(max(row.first, self.cursor), row.last)
         return gone
+
+
+def _first(row: Row) -> int:
+    return row.first
 
 
 def _measure(runs: Iterable[Range]) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from laybyd.core.effects import Deliver, Effect, Grant, Lost
 from laybyd.core.events import Poll
 from laybyd.core.expiry import Expiry
+from laybyd.core.leases import Lease
 from laybyd.core.parts import Parts
 from laybyd.core.sessions import Session, Settlement, Waiting
 from laybyd.core.settings import HOUR, MS
@@ -67,7 +68,7 @@ class Polls:
 
     def _begin(self, session: Session, n: int, event: Poll, now: int) -> None:
         session.n = n
-        session.answered = None
+        session.answered = session.unsent = None
         session.grants = ()
         session.idle = min(session.handlers, 1 if event.idle is None else event.idle)
         lease_us = self._parts.settings.lease_us
@@ -204,17 +205,21 @@ class Polls:
 
     # ---- answers that did not arrive ------------------------------------------------------------
 
-    def not_sent(self, session: Session) -> None:
-        """The last answer never left: the same n may be asked again."""
-        session.answered = None
+    def not_sent(self, lease: Lease) -> bool:
+        """The answer with this lease never left. If it is the session's last one, the same n may
+        be asked again."""
+        session = lease.session
+        if lease.answer != session.n or session.waiting is not None:
+            return False
         session.grants = ()
+        session.unsent = session.unsent or session.answered
+        session.answered = None
+        return True
 
     def ask_again(self, session: Session, now: int) -> None:
         """The last answer could not be made: its poll waits once more."""
-        waiting = session.answered
-        if waiting is None or session.waiting is not None or waiting.n != session.n:
-            return
-        self.not_sent(session)
+        waiting, session.unsent = session.unsent, None
+        assert waiting is not None, "asked again for what was sent"
         session.waiting = waiting
         session.idle = waiting.idle
         if self.closed:

@@ -5,13 +5,15 @@ Owns `max_handling` and holds. Must never know what becomes of a message that is
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from laybyd.core.expiry import Expiry
 from laybyd.core.intervals import Range, RangeSet
 from laybyd.core.leases import Lease
 from laybyd.core.parts import Parts
-from laybyd.core.sessions import Session
+from laybyd.core.sessions import Session, Working
+from laybyd.core.settings import MS
 from laybyd.core.types import Progress
 
 HOLDS_MAX = 8_192
@@ -25,15 +27,21 @@ class Reports:
     def report(self, session: Session, progress: Progress, now: int) -> None:
         """The leases last as long again as they did, from now: see `lease_end`."""
         session.heard_us = session.progress_us = now
-        session.working = sorted(
-            (first, last, now - age_ms * 1_000) for first, last, age_ms in progress.working
-        )
-        for position, hold_ms in progress.hold[:HOLDS_MAX]:
-            session.holds[position] = now + hold_ms * 1_000
-        if session.holds:
-            kept = {p: until for p, until in session.holds.items() if until > now}
-            session.holds = dict(list(kept.items())[-HOLDS_MAX:])
+        self._note_holds(session, progress, now)
+        held = sorted(session.holds)
+        session.working = [
+            Working(first, last, self._limit(session, held, (first, last), now - age_ms * MS))
+            for first, last, age_ms in progress.working
+        ]
+        session.named = RangeSet((first, last) for first, last, _ in progress.working)
         self.watch(session)
+
+    def _note_holds(self, session: Session, progress: Progress, now: int) -> None:
+        for position, hold_ms in progress.hold:
+            session.holds[position] = now + hold_ms * MS
+        if session.holds:
+            still = [(at, until) for at, until in session.holds.items() if until > now]
+            session.holds = dict(still[-HOLDS_MAX:])
 
     def lost(self, session: Session, progress: Progress) -> list[Range]:
         """Of what is named as worked on: what the session does not hold."""
@@ -46,30 +54,28 @@ class Reports:
     def watch(self, session: Session) -> None:
         """Look again when the first of them has taken too long."""
         if session.working:
-            at = min(self._limit(session, *one) for one in session.working)
+            at = min(one.limit_us for one in session.working)
             self._parts.timers.set(("handling", session), at)
         else:
             self._parts.timers.cancel(("handling", session))
 
     def enforce(self, session: Session, now: int) -> None:
         """Take what is over its limit from its lease; the lease goes on."""
-        stuck = [one for one in session.working if self._limit(session, *one) <= now]
-        session.working = [one for one in session.working if self._limit(session, *one) > now]
+        stuck = [one for one in session.working if one.limit_us <= now]
+        session.working = [one for one in session.working if one.limit_us > now]
         for first, last, _ in stuck:
-            for lease in self._leases_of(session, first, last):
+            for lease in list(session.leases.values()):
                 self._expiry.take_stuck(lease, first, last, now)
         self.watch(session)
 
-    def _leases_of(self, session: Session, first: int, last: int) -> Sequence[Lease]:
-        return [one for one in session.leases.values() if one.open.overlap(first, last)]
-
-    def _limit(self, session: Session, first: int, last: int, since: int) -> int:
+    def _limit(self, session: Session, held: Sequence[int], one: Range, since: int) -> int:
         """From its start: `max_handling`, unless the application asked for more."""
         settings = self._parts.settings
         limit = since + settings.max_handling_us
-        held = [until for at, until in session.holds.items() if first <= at <= last]
+        held = held[bisect_left(held, one[0]) : bisect_right(held, one[1])]
         if held:
-            limit = max(limit, min(max(held), since + settings.max_hold_us))
+            asked = max(session.holds[at] for at in held)
+            limit = max(limit, min(asked, since + settings.max_hold_us))
         return limit
 
 

@@ -6,14 +6,16 @@ order of arrival. Must never know which messages a session gets.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
 
 from laybyd.core.effects import Grant, Lost
 from laybyd.core.events import Poll
+from laybyd.core.intervals import RangeSet
 from laybyd.core.types import Caller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from laybyd.core.leases import Lease
 
@@ -73,8 +75,16 @@ class Waiting:
         self.back = session.back_from_deferred()
 
 
+class Working(NamedTuple):
+    """Messages that are being handled, and the time at which that has taken too long."""
+
+    first: int
+    last: int
+    limit_us: int
+
+
 class Session:
-    """`working` is what it said last it works on: (first, last, since_us), sorted."""
+    """`working` is what it said last it works on, and until when each may take."""
 
     __slots__ = (
         "answered",
@@ -93,8 +103,10 @@ class Session:
         "live_us",
         "n",
         "name",
+        "named",
         "progress_us",
         "settled_us",
+        "unsent",
         "waiting",
         "working",
     )
@@ -117,8 +129,10 @@ class Session:
         self.busy = 0
         self.waiting: Waiting | None = None
         self.answered: Waiting | None = None
+        self.unsent: Waiting | None = None
         self.grants: tuple[Grant, ...] = ()
-        self.working: list[tuple[int, int, int]] = []
+        self.working: list[Working] = []
+        self.named = RangeSet()
         self.holds: dict[int, int] = {}
 
     @property
@@ -157,8 +171,8 @@ class Sessions:
     def __init__(self, sessions_max: int) -> None:
         self._max = sessions_max
         self.by_key: dict[bytes, Session] = {}
-        self.idle: dict[Session, Waiting] = {}
-        self.ahead: dict[Session, Waiting] = {}
+        self.idle: OrderedDict[Session, Waiting] = OrderedDict()
+        self.ahead: OrderedDict[Session, Waiting] = OrderedDict()
         self.idle_handlers = 0
         self.handlers = 0
 
@@ -208,11 +222,14 @@ class Sessions:
     def any_waiting(self) -> bool:
         return bool(self.idle or self.ahead)
 
+    def in_turn(self) -> Iterator[Waiting]:
+        """Those with idle handlers, the latest first, so that the surplus shows as polls that wait
+        long; then those ahead of need."""
+        yield from reversed(self.idle.values())
+        yield from reversed(self.ahead.values())
+
     def latest(self) -> Waiting | None:
-        """Whoever came last, of those with idle handlers if there are any. So the surplus shows
-        as polls that wait long."""
-        line = self.idle or self.ahead
-        return line[next(reversed(line))] if line else None
+        return next(self.in_turn(), None)
 
     def longest(self) -> Waiting | None:
         return next(iter(self.idle.values())) if self.idle else None

@@ -116,3 +116,13 @@ def test_news_of_leases_that_are_over_changes_nothing():
     ):
         assert table.step(event) == []
     assert table.group()["floor"] == 3
+
+
+def test_news_of_an_old_answer_does_not_touch_the_newer_one():
+    table = Table()
+    table.push("app", 4)
+    old = table.lease("one", credit=2)
+    new = table.lease("one", credit=2)
+    undelivered(table, old)
+    (again,) = table.poll("one", n=2)
+    assert again.leases == (new,)

@@ -201,3 +201,15 @@ def test_rows_that_arrive_while_others_are_read_are_not_lost(held):
     while len(seen) < 11:
         seen += delivered(table.poll(credit=2))
     assert seen == list(range(1, 12))
+
+
+def test_what_one_session_shall_not_have_again_goes_to_whoever_waits_behind_it():
+    table = Table()
+    table.push("app", 1)
+    for _ in range(2):
+        table.settle(table.lease("one"), outcome=Outcome.RELEASE, started=False)
+    grant = table.lease("one")
+    table.poll("other", idle=0)
+    table.poll("one")
+    table.settle(grant, outcome=Outcome.RELEASE, started=False)
+    assert positions(table.last_lease("other")) == [1]
