@@ -107,9 +107,14 @@ def test_flush_tells_what_failed_and_leaving_never_masks(client, caplog):
     assert (failed.topic, failed.messages, failed.error.code) == ("not a name", [b"x"], "bad_name")
     assert future.exception() is failed.error
     producer.close()
-    with pytest.raises(ZeroDivisionError), client.producer("not a name") as producer:
-        producer.send(b"x")
-        raise ZeroDivisionError
+
+    def send_and_stumble() -> float:
+        with client.producer("not a name") as producer:
+            producer.send(b"x")
+            return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        send_and_stumble()
     assert "1 messages were not confirmed" in caplog.text
     with pytest.raises(layby.PushFailed), client.producer("not a name") as producer:
         producer.send(b"x")
@@ -121,8 +126,7 @@ def test_many_threads_push_over_one_client(client, topic):
     positions = []
 
     def push_some() -> None:
-        for _ in range(50):
-            positions.append(client.push(topic, b"x"))
+        positions.extend([client.push(topic, b"x") for _ in range(50)])
 
     threads = [threading.Thread(target=push_some) for _ in range(8)]
     for thread in threads:
@@ -154,13 +158,10 @@ def test_a_failed_message_comes_back_with_its_history(client, topic, caplog):
 
 def test_on_error_raise(client, topic):
     client.push(topic, b"x")
-    with (
-        pytest.raises(ValueError, match="bad"),
-        client.consume(topic, group=topic, on_error="raise") as consumer,
-    ):
-        for message in consumer:
-            with message:
-                raise ValueError("bad")
+    with client.consume(topic, group=topic, on_error="raise") as consumer:
+        message = next(consumer)
+        with pytest.raises(ValueError, match="bad"), message:
+            raise ValueError("bad")
     assert client.request("group", group=topic)["deferred"] == 1
 
 

@@ -19,13 +19,15 @@ from layby._lost import tell_lost
 from layby._options import OnLost
 from layby._queue import Hand
 from layby._session import Session, Terms
-from layby._settling import Lost
+from layby._settling import Flight, Lost
 from layby._units import Seconds, as_deadline, as_seconds
 from layby.batch import Batch
 from layby.errors import TimedOut
 from layby.message import Message
 
 log = logging.getLogger("layby")
+
+GOODBYE_S = 1.0
 
 
 class Consumer:
@@ -198,14 +200,17 @@ class Consumer:
         _fork.check(self._born)
         deadline = as_deadline(timeout, self._io.clock())
         with self._cond:
-            self._wait_settled(deadline)
+            self._wait_settled(self._send_all(), deadline)
 
-    def _wait_settled(self, deadline: float) -> None:
-        left = set(self._session.settling.leave_all(self._io.clock()))
+    def _send_all(self) -> list[Flight]:
+        flights = self._session.settling.leave_all(self._io.clock())
         self._io.wake()
-        for flight in left:
+        for flight in flights:
             flight.done.append(self._cond.notify_all)
-        while left & set(self._session.settling.flights):
+        return flights
+
+    def _wait_settled(self, flights: list[Flight], deadline: float) -> None:
+        while not set(flights).isdisjoint(self._session.settling.flights):
             self._wait_until(deadline, "outcomes are not durable yet")
 
     def _wait_until(self, deadline: float, what: str) -> None:
@@ -236,7 +241,8 @@ class Consumer:
                 self._cond.notify_all()
 
     def _say_goodbye(self, deadline: float) -> None:
-        """Behind the outcomes; both are waited for together."""
+        """Behind the outcomes; both are waited for together. Once the outcomes are durable the
+        goodbye is mere courtesy, for which nobody waits long."""
         session = self._session
         heard: list[object] = []
 
@@ -244,11 +250,12 @@ class Consumer:
             heard.append(result)
             self._cond.notify_all()
 
-        session.settling.leave(self._io.clock())
+        flights = self._send_all()
         names = {"group": session.terms.group, "session": session.id}
         request = self._hub.requests.ask("goodbye", names, deadline, done)
         try:
-            self._wait_settled(deadline)
+            self._wait_settled(flights, deadline)
+            deadline = min(deadline, self._io.clock() + GOODBYE_S)
             while not heard:
                 self._wait_until(deadline, "no answer to goodbye")
         finally:

@@ -15,10 +15,11 @@ from layby._lost import tell_lost
 from layby._options import OnLost
 from layby._queue import Hand
 from layby._session import Session, Terms
-from layby._settling import Lost
+from layby._settling import Flight, Lost
 from layby._units import Seconds, as_deadline, as_seconds
 from layby.aio._io import Bell, Hub
 from layby.batch import Batch
+from layby.consumer import GOODBYE_S
 from layby.errors import TimedOut
 from layby.message import Message
 
@@ -170,15 +171,18 @@ class Consumer:
     async def flush(self, timeout: Seconds | None = None) -> None:
         """Returns when every outcome given so far is durable; raises TimedOut."""
         _fork.check(self._born)
-        await self._wait_settled(as_deadline(timeout, self._io.clock()))
+        deadline = as_deadline(timeout, self._io.clock())
+        await self._wait_settled(self._send_all(), deadline)
 
-    async def _wait_settled(self, deadline: float) -> None:
-        settling = self._session.settling
-        left = set(settling.leave_all(self._io.clock()))
+    def _send_all(self) -> list[Flight]:
+        flights = self._session.settling.leave_all(self._io.clock())
         self._io.wake()
-        for flight in left:
+        for flight in flights:
             flight.done.append(self._news.ring)
-        while left & set(settling.flights):
+        return flights
+
+    async def _wait_settled(self, flights: list[Flight], deadline: float) -> None:
+        while not set(flights).isdisjoint(self._session.settling.flights):
             await self._wait_until(deadline, "outcomes are not durable yet")
 
     async def _wait_until(self, deadline: float, what: str) -> None:
@@ -206,7 +210,8 @@ class Consumer:
             self._news.ring()
 
     async def _say_goodbye(self, deadline: float) -> None:
-        """Behind the outcomes; both are waited for together."""
+        """Behind the outcomes; both are waited for together. Once the outcomes are durable the
+        goodbye is mere courtesy, for which nobody waits long."""
         session = self._session
         heard: list[object] = []
 
@@ -214,11 +219,12 @@ class Consumer:
             heard.append(result)
             self._news.ring()
 
-        session.settling.leave(self._io.clock())
+        flights = self._send_all()
         names = {"group": session.terms.group, "session": session.id}
         request = self._hub.requests.ask("goodbye", names, deadline, done)
         try:
-            await self._wait_settled(deadline)
+            await self._wait_settled(flights, deadline)
+            deadline = min(deadline, self._io.clock() + GOODBYE_S)
             while not heard:
                 await self._wait_until(deadline, "no answer to goodbye")
         finally:

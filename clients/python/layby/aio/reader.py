@@ -42,11 +42,11 @@ class Reader:
         reading = self._reading
         deadline = self._io.clock() + self._idle_s
         while True:
-            if self._stopped or reading.ended:
-                raise StopAsyncIteration
-            record = reading.take()
+            record = None if self._stopped else reading.take()
             if record is not None:
                 return record
+            if self._stopped or reading.ended:
+                raise StopAsyncIteration
             if reading.failure is not None:
                 raise reading.failure
             now = self._io.clock()

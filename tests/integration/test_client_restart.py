@@ -1,0 +1,107 @@
+"""The client across restarts, kills and silences of a real daemon."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+import layby
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+
+@pytest.fixture
+def client(daemon):
+    with layby.connect(daemon.url) as client:
+        yield client
+
+
+def everything(client, topic: str) -> list[bytes]:
+    end = client.request("status")["store"]["end"]
+    return [record.data for record in client.read(topic, start="earliest", until=end)]
+
+
+def keep(client, topic: str) -> None:
+    """A group that never settles keeps the log."""
+    client.request("group_create", group="keeper", topics=[topic])
+
+
+def test_a_push_rides_out_a_restart(daemon, client):
+    keep(client, "t")
+    client.push("t", b"before")
+    daemon.kill()
+    starter = threading.Thread(target=daemon.start)
+    starter.start()
+    client.push("t", b"through", timeout=30)
+    starter.join()
+    assert everything(client, "t") == [b"before", b"through"]
+
+
+def test_a_producer_rides_out_a_restart_in_order(daemon, client):
+    keep(client, "t")
+    lines = [b"%d" % n for n in range(40_000)]
+    with client.producer("t") as producer:
+        producer.send_many(lines[:20_000])
+        daemon.kill()
+        starter = threading.Thread(target=daemon.start)
+        starter.start()
+        producer.send_many(lines[20_000:])
+        starter.join()
+    assert everything(client, "t") == lines
+
+
+def test_an_unknown_outcome_is_pushed_again_and_stored_once(daemon, client):
+    keep(client, "t")
+    first = client.push("t", b"a")
+    daemon.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(layby.OutcomeUnknown) as caught:
+            client.push("t", b"b", timeout=0.1)
+    finally:
+        daemon.signal(signal.SIGCONT)
+    assert client.push("t", b"c") > first
+    assert client.push_again(caught.value) > first
+    with pytest.raises(ValueError, match="before"):
+        client.push_again(caught.value)
+    assert sorted(everything(client, "t")) == [b"a", b"b", b"c"]
+
+
+def test_a_consumer_rides_out_a_restart(daemon, client):
+    client.push("t", b"a")
+    client.push("t", b"b")
+    with client.consume("t", group="g", idle_timeout=20) as consumer:
+        first = next(consumer)
+        daemon.restart()
+        first.ack()
+        second = next(consumer)
+        assert (first.data, second.data) == (b"a", b"b")
+        second.ack()
+        consumer.flush(10)
+        assert consumer.lost == 0
+    assert client.request("group", group="g")["floor"] == second.position + 1
+
+
+def test_nobody_there_any_more(daemon, client):
+    daemon.kill()
+    with pytest.raises(layby.Unreachable):
+        client.push("t", b"a", timeout=0.5)
+    with pytest.raises((layby.TimedOut, layby.Unreachable)):
+        client.request("status", timeout=0.2)
+
+
+def test_a_stopping_broker_refuses_for_now(daemon, client):
+    """Held back by a lease it quiesces; pushes wait for the next one."""
+    client.push("t", b"a")
+    consumer = client.consume("t", group="g")
+    message = next(consumer)
+    daemon.signal(signal.SIGTERM)
+    while client.request("status")["state"] == "serving":
+        continue
+    with pytest.raises(layby.errors.Quiescing):
+        client.push("t", b"b", timeout=0.4)
+    message.ack()
+    consumer.flush(10)
+    consumer.close()
+    assert daemon.wait() == 0
