@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from loadtests.demo.lines import Line
 
-WARM_UP_US = 1_000_000
-"""The first second measures the start of the consumers, so no latency is taken from it."""
-
 
 class Told(NamedTuple):
     """What the records hold, put together."""
@@ -36,12 +33,15 @@ def told(folder: Path, lines: Sequence[Line]) -> Told:
     notes = list(Follower(folder).news())
     producer = [note for who, note in notes if who == "producer"]
     line_at = _confirmed(producer)
-    start, period = next((n["at"], n["period_us"]) for n in producer if n["what"] == "start")
+    start = next(note for note in producer if note["what"] == "start")
     confirmed = set(line_at.values())
     return Told(
         [Pushed(position, lines[line].what) for position, line in line_at.items()],
         _handled(notes),
-        {position: start + line * period for position, line in line_at.items()},
+        {
+            position: start["live_us"] + (line - start["history"]) * start["period_us"]
+            for position, line in line_at.items()
+        },
         line_at,
         [line.what for i, line in enumerate(lines) if i not in confirmed],
     )
@@ -89,11 +89,10 @@ def speeds(told: Told, lines: Sequence[Line], phases: Sequence[Phase]) -> list[L
     starts: dict[int, int] = {}
     for record in told.handled:
         starts[record.position] = min(record.start_us, starts.get(record.position, 1 << 62))
-    begin = min(told.intended_us.values(), default=0) + WARM_UP_US
     waits: list[list[int]] = [[] for _ in phases]
     for position, start in starts.items():
         line = told.line_at.get(position)
-        if line is None or lines[line].poison or told.intended_us[position] < begin:
+        if line is None or lines[line].poison:
             continue
         for phase, found in zip(phases, waits, strict=True):
             if phase.first <= line < phase.end:

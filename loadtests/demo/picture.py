@@ -36,8 +36,9 @@ class Picture:
         self.consumers: dict[str, Consumer] = {}
         self.ended = False
         self.open: set[int] = set()
-        self.started_us = 0
+        self.live_us = 0
         self.period_us = 1
+        self.history = 0
         self._max_attempts = max_attempts
         self._waits: deque[tuple[int, int]] = deque()
         self._intended: dict[int, int] = {}
@@ -58,13 +59,15 @@ class Picture:
     @property
     def sent(self) -> int:
         """Lines that are due to have been sent by now."""
-        if not self.started_us:
+        if not self.live_us:
             return 0
-        return min(self.lines, (now_us() - self.started_us) // self.period_us + 1)
+        live = max(0, (now_us() - self.live_us) // self.period_us + 1)
+        return min(self.lines, self.history + live)
 
     @property
     def waiting(self) -> int:
-        return self.confirmed - len(self._settled) - len(self._deferred)
+        """Confirmed and not begun; acks may be heard of before confirms."""
+        return max(0, self.confirmed - len(self._settled) - len(self._deferred))
 
     @property
     def complete(self) -> bool:
@@ -87,11 +90,15 @@ class Picture:
 
     def _take_producer(self, note: dict[str, Any]) -> None:
         if note["what"] == "start":
-            self.started_us, self.period_us = note["at"], note["period_us"]
+            self.live_us, self.period_us = note["live_us"], note["period_us"]
+            self.history = note["history"]
         elif note["what"] == "confirmed":
             self.confirmed += len(note["lines"])
             for offset, line in enumerate(note["lines"]):
-                self._intended[note["first"] + offset] = self.started_us + line * self.period_us
+                if line >= self.history:
+                    self._intended[note["first"] + offset] = (
+                        self.live_us + (line - self.history) * self.period_us
+                    )
         elif note["what"] == "end":
             self.ended = True
 
@@ -117,7 +124,7 @@ class Picture:
         self._attempts[position] = note["attempts"]
         if note["lane"] != "live":
             consumer.drained += 1
-        elif (intended := self._intended.get(position)) is not None:
+        elif (intended := self._intended.pop(position, None)) is not None:
             self._waits.append((note["at"], note["at"] - intended))
 
     def _failed(self, position: int) -> None:

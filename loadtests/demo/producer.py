@@ -1,25 +1,28 @@
-"""One producer: sends lines at an even pace, whatever the broker does, and notes what is confirmed.
+"""One producer: sends what is there at once, then lines at an even pace whatever the broker does.
 
-Owns the pace: an open loop, so a broker that stalls is not spared the lines of that time.
-Run as `python -m loadtests.demo.producer URL LINES PERIOD_US RECORD`.
+Owns the pace: an open loop, so a broker that stalls is not spared the lines of that time; and the
+record of what is confirmed. Run as `python -m loadtests.demo.producer URL LINES PERIOD_US RECORD`.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 import layby
-from loadtests.demo.lines import Line
+from loadtests.demo.lines import HISTORY_SHARE, Line
 from loadtests.demo.records import Record, now_us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+PAUSE_US = 3_000_000
+"""Between the start and the first live line, for working off what was there."""
 
 
 def write_lines(path: Path, lines: Sequence[Line]) -> None:
@@ -28,11 +31,6 @@ def write_lines(path: Path, lines: Sequence[Line]) -> None:
 
 def read_lines(path: Path) -> list[Line]:
     return [Line(*line) for line in msgpack.unpackb(path.read_bytes())]
-
-
-def pause_until(due_us: int) -> None:
-    while (left := due_us - now_us()) > 0:
-        time.sleep(left / 1e6)
 
 
 class Confirms:
@@ -49,14 +47,19 @@ class Confirms:
             block.add_done_callback(self._done.put)
         self._lines[block].append(line)
 
-    def note(self) -> None:
-        """By the thread that sends: so a block's last line is in its list before it is noted."""
-        while not self._done.empty():
-            self._note(self._done.get())
+    def note_until(self, due_us: int) -> None:
+        """Note what is confirmed, until it is time. By the thread that sends: so a block's last
+        line is in its list before it is noted."""
+        while True:
+            left_us = due_us - now_us()
+            try:
+                self._note(self._done.get(timeout=max(0, left_us) / 1e6))
+            except Empty:
+                if left_us <= 0:
+                    return
 
     def note_all(self) -> None:
         """At the end: wait for the blocks that are left."""
-        self.note()
         for block in list(self._lines):
             self._note(block)
 
@@ -71,13 +74,13 @@ class Confirms:
 def send_all(client: layby.Client, lines: Sequence[Line], period_us: int, record: Record) -> None:
     producers = {topic: client.producer(topic) for topic in {line.topic for line in lines}}
     confirms = Confirms(record)
-    start_us = now_us()
-    record.note("start", at=start_us, period_us=period_us)
+    history = int(len(lines) * HISTORY_SHARE)
+    live_us = now_us() + PAUSE_US
+    record.note("start", live_us=live_us, period_us=period_us, history=history)
     for i, line in enumerate(lines):
-        pause_until(start_us + i * period_us)
+        confirms.note_until(live_us + (i - history) * period_us if i >= history else 0)
         headers = {"poison": "yes"} if line.poison else None
         confirms.sent(i, producers[line.topic].send(line.data, key=line.key, headers=headers))
-        confirms.note()
     for producer in producers.values():
         producer.close()
     confirms.note_all()

@@ -16,7 +16,7 @@ from loadtests.audit import DAEMON, Kill
 from loadtests.daemon import DaemonProcess, command
 from loadtests.demo.closing import Phase
 from loadtests.demo.consumer import GROUP
-from loadtests.demo.lines import CLEAN_SHARE, LINES
+from loadtests.demo.lines import CLEAN_SHARE, HISTORY_SHARE
 from loadtests.demo.picture import Picture
 from loadtests.demo.producer import write_lines
 from loadtests.demo.records import Follower, now_us
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     from loadtests.demo.lines import Line
     from loadtests.demo.screen import Plain, Table
 
-SEND_S = 25.0
-PERIOD_US_MIN = int(SEND_S * 1e6 / LINES)
+LIVE_S = 22.0
+SEND_S = 60.0
 FRAME_S = 0.1
 START_S = 20.0
 FINISH_S = 20.0
 GRACE_US = 500_000
-CONSUMERS = ("anna", "ben", "carla", "dimitri")
-VICTIM, LATECOMER = "ben", "emma"
+CONSUMERS = ("anna", "ben", "carla", "dimitri", "emma", "felix")
+CONSUMER_DIES, ANOTHER_JOINS, DAEMON_DIES = 0.75, 0.8, 0.875
+VICTIM, LATECOMER = "ben", "gina"
 ATTEMPTS = 4
 SETTINGS = {
     "groups.lease": "2s",
@@ -72,19 +73,25 @@ class Play:
         self._follower = Follower(self.records)
         self.picture = Picture(len(lines), ATTEMPTS)
         self._acts = [
-            Act(0.50, f"kill -9 of {VICTIM}, a consumer", self._kill_consumer),
-            Act(0.60, f"{LATECOMER} joins: nobody else stops", lambda: self._join(LATECOMER)),
-            Act(0.75, "kill -9 of the daemon, and a new start", self._kill_daemon),
+            Act(CONSUMER_DIES, f"kill -9 of {VICTIM}, a consumer", self._kill_consumer),
+            Act(
+                ANOTHER_JOINS,
+                f"{LATECOMER} joins: nobody else stops",
+                lambda: self._join(LATECOMER),
+            ),
+            Act(DAEMON_DIES, "kill -9 of the daemon, and a new start", self._kill_daemon),
         ]
 
     def phases(self) -> list[Phase]:
-        clean, *cuts = (int(len(self._lines) * at) for at in (CLEAN_SHARE, 0.5, 0.75, 1))
-        return [
-            Phase("without poison", 0, clean),
-            Phase("with poison, failing and being drained", clean, cuts[0]),
-            Phase("the same, a consumer killed meanwhile", cuts[0], cuts[1]),
-            Phase("the same, the daemon killed meanwhile", cuts[1], cuts[2]),
-        ]
+        shares = (HISTORY_SHARE, CLEAN_SHARE, CONSUMER_DIES, DAEMON_DIES, 1)
+        cuts = [int(len(self._lines) * share) for share in shares]
+        names = (
+            "without poison",
+            "with poison, failing and being drained",
+            "the same, a consumer killed meanwhile",
+            "the same, the daemon killed meanwhile",
+        )
+        return [Phase(*phase) for phase in zip(names, cuts[:-1], cuts[1:], strict=True)]
 
     def run(self) -> None:
         self._daemon.start()
@@ -136,15 +143,16 @@ class Play:
     def _send(self) -> None:
         plan, record = self._folder / "lines", self.records / "producer.jsonl"
         write_lines(plan, self._lines)
-        period_us = max(PERIOD_US_MIN, int(SEND_S * 1e6 / len(self._lines)))
+        history = int(len(self._lines) * HISTORY_SHARE)
+        live = len(self._lines) - history
+        period_us = int(LIVE_S * 1e6 / live)
         module = "loadtests.demo.producer"
         self._producer = self._start("producer", module, self._daemon.url, plan, period_us, record)
         topics = len({line.topic for line in self._lines})
         poison = sum(line.poison for line in self._lines)
         self._screen.say(
-            f"sending {len(self._lines):,} lines to {topics} topics, "
-            f"{1e6 / period_us:.0f} a second; "
-            f"{poison} are poison, all after the first quarter"
+            f"sending {len(self._lines):,} lines to {topics} topics: {history:,} at once, "
+            f"the rest {1e6 / period_us:.0f} a second; {poison} of those are poison"
         )
 
     def _kill_consumer(self) -> None:
