@@ -14,7 +14,7 @@ from laybyd.core.deadlines import Deadlines
 from laybyd.core.effects import Effect, Quiesced, Refuse, Reply, Trim
 from laybyd.core.group import Group, Shared
 from laybyd.core.groups import Groups, Plan
-from laybyd.core.journal import Journal, Owner
+from laybyd.core.journal import Journal
 from laybyd.core.operate import Operator, World
 from laybyd.core.parking import Space
 from laybyd.core.parts import Finder
@@ -45,23 +45,14 @@ class Broker:
         now: int,
     ) -> None:
         self._settings = settings
-        self._out: list[Effect] = []
         self._log_end = log_end
-        self._space = Space()
-        self._topics = Topics(topics, forgotten)
-        self._commits: Tokens[Owner] = Tokens()
-        self._finds: Tokens[tuple[int, Finder]] = Tokens()
         grace_until = now if new_store else now + settings.restart_grace_us
-        shared = Shared(
-            settings,
-            boot,
-            self._out,
-            self._commits,
-            self._finds,
-            self._space,
-            self._topics,
-            grace_until,
-        )
+        shared = _shared(settings, boot, Topics(topics, forgotten), grace_until)
+        self._out = shared.out
+        self._commits = shared.commits
+        self._finds = shared.finds
+        self._space = shared.space
+        self._topics = shared.topics
         self._deadlines: Deadlines[int] = Deadlines()
         self._pushes = Pushes(settings, producers)
         self._reads = Reads(settings, self._topics, self._out, log_end)
@@ -365,3 +356,16 @@ class Broker:
         if not self._commits:
             self._quiesced = True
             self._out.append(Quiesced())
+
+
+def _shared(settings: CoreSettings, boot: int, topics: Topics, grace_until: int) -> Shared:
+    return Shared(
+        core=settings,
+        boot=boot,
+        out=[],
+        commits=Tokens(),
+        finds=Tokens(),
+        space=Space(),
+        topics=topics,
+        grace_until=grace_until,
+    )

@@ -5,12 +5,9 @@ Owns the fields of level 3 answers. Must never change anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from laybyd.core.group import Group
-from laybyd.core.intervals import Range
 from laybyd.core.topics import Topic
-from laybyd.core.types import LIVE, Parked
+from laybyd.core.types import Parked
 
 Fields = dict[str, object]
 
@@ -83,12 +80,3 @@ def of_parked(record: Parked) -> Fields:
             for line in record.history
         ],
     }
-
-
-def of_ranges(ranges: Iterable[Range]) -> list[int]:
-    return [position for one in ranges for position in one]
-
-
-def body_lane(lane: str, record: Parked) -> str:
-    """Where the bytes of a parked record are."""
-    return LIVE if record.in_log else lane
