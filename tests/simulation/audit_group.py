@@ -1,0 +1,344 @@
+"""The auditor's book of one group: every hand-out, every outcome, and what may follow from it.
+
+Owns the delivery promises: one holder at a time, nothing after its ack, first grants in order,
+attempts counted rightly, deferred never early and never before live, every limit held.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from laybyd.core.effects import Deliver, Grant, Park
+from laybyd.core.events import Poll
+from laybyd.core.settings import CoreSettings
+from laybyd.core.types import DEAD, LIVE, GroupRecord
+from tests.simulation import bodies
+from tests.simulation.audit_leases import Lease, LeaseTable, SessionKey, session_of
+from tests.simulation.audit_log import LogBook, demand, matches
+from tests.simulation.standing import FRESH, Mark, Standing
+
+NOT_AGAIN = 3
+"""What was released so often may wait for another session."""
+
+
+class GroupBook:
+    def __init__(self, record: GroupRecord, settings: CoreSettings, log: LogBook) -> None:
+        self.record = record
+        self.limits = settings
+        self.settings = settings.group._replace(**dict(record.overrides))
+        self.log = log
+        self.marks: dict[int, Mark] = {}
+        self.table = LeaseTable(self.settings)
+        self.boot = 0
+        self.grants_from = 0
+        self.durable_us = 0
+        self.damaged: set[int] = set()
+        self._firsts: list[tuple[int, int, int]] = []
+        self._last_first = 0
+        self._unseen = record.start
+        self._given_back: set[int] = set()
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    def started(self, boot: int, grants_from: int) -> None:
+        """A new boot: nobody holds anything, and what was not durable may be lost."""
+        self.boot, self.grants_from = boot, grants_from
+        self.table = LeaseTable(self.settings)
+        self._firsts.clear()
+        self._last_first = 0
+        self._unseen = self.record.start
+        self._given_back.clear()
+        for mark in self.marks.values():
+            mark.crash()
+
+    # ---- hand-outs --------------------------------------------------------------------------
+
+    def delivered(self, effect: Deliver, poll: Poll, since: int, now: int) -> None:
+        """`since`: no lease of this answer is older than that."""
+        fresh = [grant for grant in effect.leases if grant.lease not in self.table.leases]
+        self._check_answer(effect, poll)
+        self._check_repeat(effect, poll, len(fresh))
+        for grant in sorted(fresh, key=lambda grant: grant.number):
+            self._granted(grant, session_of(poll), len(effect.leases), since == now, now)
+            self.table.leases[grant.lease].older(now - since)
+        if fresh:
+            self._check_limits(session_of(poll), now)
+        self.table.answered(poll, tuple(grant.lease for grant in effect.leases))
+
+    def _check_answer(self, effect: Deliver, poll: Poll) -> None:
+        leases = effect.leases
+        demand(len(leases) <= self.limits.answer_leases_max, f"{len(leases)} leases in one answer")
+        total = sum(1 for grant in leases for _ in positions_of(grant))
+        demand(total <= poll.credit, f"{total} messages for a credit of {poll.credit}")
+        allowed = max(poll.credit_bytes, bodies.WIDTH)
+        demand(total * bodies.WIDTH <= allowed, f"{total} messages, {poll.credit_bytes} bytes")
+        for grant in leases:
+            demand(
+                not grant.alone or len(leases) == 1,
+                f"{brief(grant)} is alone, but not in its answer",
+            )
+
+    def _check_repeat(self, effect: Deliver, poll: Poll, fresh: int) -> None:
+        """The same n again brings the same leases, no mixture."""
+        if fresh in (0, len(effect.leases)):
+            for grant in effect.leases[fresh:]:
+                known = self.table.leases[grant.lease]
+                demand(
+                    known.session == session_of(poll), f"{brief(grant)} belongs to another session"
+                )
+                extra = set(positions_of(grant)) - known.positions
+                demand(not extra, f"{brief(grant)} has grown by {extra}")
+        else:
+            demand(False, f"{effect} mixes old and new leases")
+
+    def _granted(
+        self, grant: Grant, session: SessionKey, together: int, at_once: bool, now: int
+    ) -> None:
+        demand(now >= self.grants_from, f"{brief(grant)} within the restart grace")
+        demand(
+            int.from_bytes(grant.lease[:4], "big") == self.boot,
+            f"{brief(grant)} names another boot",
+        )
+        if grant.lane != LIVE:
+            self._check_drain(grant, together, now)
+        positions = list(positions_of(grant))
+        in_order = positions == sorted(positions) or grant.lane != LIVE
+        demand(in_order and len(set(positions)) == len(positions), f"{brief(grant)} is mixed up")
+        lease = self.table.add(grant, session, now)
+        lease.positions.update(positions)
+        firsts = []
+        for offset, position in enumerate(positions):
+            attempts = grant.attempts[offset] if grant.attempts else 0
+            deliveries = grant.deliveries[offset] if grant.deliveries else 1
+            if self._hand_out(position, lease, attempts, deliveries, now):
+                firsts.append(position)
+        if firsts:
+            self._check_order(grant, firsts)
+            if at_once:
+                self._check_front(grant)
+
+    def _hand_out(
+        self, position: int, lease: Lease, attempts: int, deliveries: int, now: int
+    ) -> bool:
+        """Whether it is its first time in this boot, in live."""
+        what = f"{self.name}: {position} to {lease.session!r} by {lease.id.hex()}"
+        demand(self.wanted(position), f"{what}: not of this group")
+        demand(self.log.row_at(position).topic == lease.topic, f"{what}: not of {lease.topic}")
+        mark = self.marks.setdefault(position, Mark(position))
+        self.let_go(mark, now, what)
+        standing = mark.now
+        if lease.lane == LIVE:
+            demand(standing.live, f"{what}: not live but {standing}")
+        else:
+            demand(standing.deferred, f"{what}: not deferred but {standing}")
+            due_us = standing.due(attempts)
+            demand(now >= due_us, f"{what}: {due_us - now} us before it is due")
+        in_range = standing.low <= attempts <= standing.high
+        demand(in_range, f"{what}: {attempts} attempts, {standing.low}..{standing.high} are right")
+        mark.now = Standing(
+            live=lease.lane == LIVE,
+            deferred=lease.lane != LIVE,
+            low=attempts,
+            high=attempts,
+        )
+        mark.holder = lease.id
+        lease.open.add(position)
+        self._given_back.discard(position)
+        before = mark.hand_out(self.boot)
+        if lease.lane != LIVE:
+            return False
+        demand((before == 0) == (deliveries == 1), f"{what}: {deliveries} deliveries, not {before}")
+        return before == 0
+
+    def _check_order(self, grant: Grant, firsts: list[int]) -> None:
+        """By the numbers of the grants: an answer may have had to wait for a commit."""
+        entry = (grant.number, firsts[0], firsts[-1])
+        at = bisect_left(self._firsts, entry)
+        if at:
+            number, _, last = self._firsts[at - 1]
+            demand(
+                number < grant.number and last < firsts[0],
+                f"{brief(grant)} after {last} in {number}",
+            )
+        if at < len(self._firsts):
+            number, first, _ = self._firsts[at]
+            demand(
+                grant.number < number and firsts[-1] < first,
+                f"{brief(grant)} but {first} in {number}",
+            )
+        self._firsts.insert(at, entry)
+        self._last_first = max(self._last_first, firsts[-1])
+
+    def _check_front(self, grant: Grant) -> None:
+        """What came back stands in front of what never went out."""
+        earlier = [one for one in self._returned() if self.marks[one].backs < NOT_AGAIN]
+        demand(not earlier, f"{brief(grant)}: {earlier[:3]} came back to the front of live before")
+
+    def let_go(self, mark: Mark, now: int, what: str) -> None:
+        """Somebody else gets it, or it is parked: its holder's time must be over."""
+        if mark.holder is None:
+            return
+        lease = self.table.leases[mark.holder]
+        demand(lease.may_end(mark.position, now), f"{what}: still with {lease.session!r}")
+        mark.change(self._after_end(mark, lease, now))
+        mark.ended.add(lease.id)
+        self.release(mark, lease)
+
+    def release(self, mark: Mark, lease: Lease) -> None:
+        lease.open.discard(mark.position)
+        mark.holder = None
+
+    def _after_end(self, mark: Mark, lease: Lease, now: int) -> Standing:
+        """Not settled when its lease ended: back to its lane, or suspected, or counted."""
+        was = mark.now
+        counts = lease.may_count(mark.position, now)
+        return was._replace(
+            deferred=True,
+            dead=counts and was.high + 1 >= self.settings.max_attempts,
+            high=was.high + counts,
+            due_us=0,
+            counted_due_us=lease.ended_us(mark.position, now) + self.backoff(was.low),
+        )
+
+    def backoff(self, attempts: int) -> int:
+        backoff = self.settings.backoff_us
+        return backoff[min(attempts, len(backoff) - 1)]
+
+    # ---- live first, and limits -----------------------------------------------------------------
+
+    def _check_drain(self, grant: Grant, together: int, now: int) -> None:
+        """Nothing deferred goes out while live has work, but for the guard against starving."""
+        position = self.live_work()
+        if position is None:
+            return
+        oldest = min((mark.now.due_us for mark in self.marks.values() if _waits(mark)), default=now)
+        demand(
+            now - oldest >= self.settings.max_wait_us and together == 1,
+            f"{self.name}: {brief(grant)} while {position} waits in live, oldest {now - oldest} us",
+        )
+
+    def live_work(self) -> int | None:
+        """A message that waits in live for certain."""
+        for position in self._returned():
+            return position
+        while self._unseen < self.log.end:
+            mark = self.marks.get(self._unseen)
+            if self.wanted(self._unseen) and (mark is None or _is_free(mark)):
+                return self._unseen
+            self._unseen += 1
+        return None
+
+    def _returned(self) -> list[int]:
+        """What came back to the front of live for certain and is still there."""
+        for position in list(self._given_back):
+            mark = self.marks[position]
+            if mark.holder is not None or not mark.now.surely_live:
+                self._given_back.discard(position)
+        return sorted(self._given_back)
+
+    def _check_limits(self, session: SessionKey, now: int) -> None:
+        self.table.tidy()
+        out = leases = 0
+        for lease in self.table.busy.values():
+            held = sum(not lease.may_end(position, now) for position in lease.open)
+            out += held
+            leases += held > 0 and lease.session == session
+        demand(leases <= self.settings.leases_per_session, f"{session!r} has {leases} leases")
+        demand(out <= self.settings.max_out, f"{self.name}: {out} messages are out")
+
+    # ---- what ends holds early ------------------------------------------------------------------
+
+    def polled(self, poll: Poll, now: int) -> None:
+        self.undone(self.table.polled(poll), now)
+        if poll.progress is not None:
+            self.table.reported(session_of(poll), poll.progress, now)
+
+    def undone(self, leases: tuple[bytes, ...], now: int) -> None:
+        """They reached nobody: what they hold goes back to where it was, uncounted."""
+        for lease in [self.table.leases[one] for one in leases if one in self.table.leases]:
+            for position in sorted(lease.open):
+                if not lease.may_end(position, now):
+                    self.put_back(self.marks[position], lease)
+            lease.close(now)
+
+    def put_back(self, mark: Mark, lease: Lease) -> None:
+        self.release(mark, lease)
+        if lease.lane == LIVE:
+            self.give_back(mark)
+
+    def give_back(self, mark: Mark) -> None:
+        self._given_back.add(mark.position)
+
+    def shortened(self, lease_id: bytes, kept: int) -> None:
+        """It went out with its first pieces only."""
+        lease = self.table.leases[lease_id]
+        left = {at for piece in lease.pieces[kept:] for at in range(piece.first, piece.last + 1)}
+        for position in sorted(lease.open & left):
+            self.put_back(self.marks[position], lease)
+
+    # ---- records ----------------------------------------------------------------------------
+
+    def parked(self, park: Park, now: int) -> None:
+        """The core writes down a move to a lane; it must be one that may have happened."""
+        record = park.record
+        for position in range(record.first, record.last + 1):
+            mark = self.marks.setdefault(position, Mark(position))
+            what = f"{self.name}: {position} parked {park.lane}"
+            if park.lane == DEAD:
+                self._died(mark, now, what)
+            elif mark.holder and self.table.leases[mark.holder].may_end(position, now):
+                self.let_go(mark, now, what)
+
+    def _died(self, mark: Mark, now: int, what: str) -> None:
+        if mark.position in self.damaged:
+            if mark.holder is not None:
+                self.release(mark, self.table.leases[mark.holder])
+            mark.change(Standing(dead=True, low=mark.now.low, high=mark.now.high))
+            return
+        self.let_go(mark, now, what)
+        demand(mark.now.dead, f"{what}, but is {mark.now}")
+        mark.change(Standing(dead=True, low=mark.now.low, high=mark.now.high))
+
+    # ---- the end ----------------------------------------------------------------------------
+
+    def wanted(self, position: int) -> bool:
+        if not self.record.start <= position < self.log.end:
+            return False
+        return matches(self.record.topics, self.log.row_at(position).topic)
+
+    def unsettled(self) -> Iterator[int]:
+        """Messages that are not known to be acked or dead."""
+        for row in self.log.rows_from(self.record.start):
+            if matches(self.record.topics, row.topic):
+                for position in range(max(row.first, self.record.start), row.last + 1):
+                    mark = self.marks.get(position)
+                    if mark is None or not (mark.now.done or mark.now.dead):
+                        yield position
+
+    def needs(self, position: int) -> bool:
+        """Its bytes in the log are needed: the disk may still say that it is live."""
+        if not self.wanted(position):
+            return False
+        mark = self.marks.get(position)
+        return mark is None or (mark.disk.surely_live and not mark.pending)
+
+
+def positions_of(grant: Grant) -> Iterator[int]:
+    for piece in grant.pieces:
+        yield from range(piece.first, piece.last + 1)
+
+
+def brief(grant: Grant) -> str:
+    ranges = " ".join(f"{piece.first}..{piece.last}" for piece in grant.pieces)
+    return f"grant {grant.number} {grant.lane} {grant.lease.hex()} [{ranges}]"
+
+
+def _waits(mark: Mark) -> bool:
+    return mark.holder is None and mark.now.deferred
+
+
+def _is_free(mark: Mark) -> bool:
+    return mark.holder is None and (mark.now is FRESH or mark.now.surely_live)

@@ -1,0 +1,148 @@
+"""The auditor's own lease table: who holds what, and the earliest moment each hold may end.
+
+Owns sessions and leases of one group in one boot. Times here are the earliest the broker may act:
+an earlier end of a hold is a broken promise, a later one is not.
+"""
+
+from __future__ import annotations
+
+from laybyd.core.effects import Grant
+from laybyd.core.events import Poll
+from laybyd.core.settings import GroupSettings
+from laybyd.core.types import Progress
+from tests.simulation.world import MS
+
+SessionKey = bytes
+
+
+def session_of(poll: Poll) -> SessionKey:
+    """A poll without a session stands for its connection."""
+    return poll.session if poll.session is not None else b"connection " + poll.caller.peer
+
+
+class Lease:
+    def __init__(self, grant: Grant, session: SessionKey, now: int) -> None:
+        self.id = grant.lease
+        self.session = session
+        self.lane = grant.lane
+        self.alone = grant.alone
+        self.topic = grant.topic
+        self.pieces = grant.pieces
+        self.length_us = grant.lease_ms * MS
+        self.granted_us = now
+        self.end_us = now + self.length_us
+        self.over = False
+        self.open: set[int] = set()
+        self.positions: set[int] = set()
+        self.limits: dict[int, int] = {}
+        self.starts: dict[int, int] = {}
+        self.suspects: set[int] = set()
+        """Those that may be counted when this lease ends: named alone, or there too long."""
+
+    def may_end(self, position: int, now: int) -> bool:
+        return self.over or now >= self.end_us or now >= self.limits.get(position, now + 1)
+
+    def older(self, by_us: int) -> None:
+        """Its answer had to wait for a commit."""
+        self.granted_us -= by_us
+        self.end_us -= by_us
+
+    def ended_us(self, position: int, now: int) -> int:
+        """The earliest moment at which it may have ended."""
+        return min(now, self.end_us, self.limits.get(position, now))
+
+    def close(self, now: int) -> None:
+        self.over = True
+        self.end_us = min(self.end_us, now)
+
+    def report(self, progress: Progress, now: int, settings: GroupSettings) -> None:
+        self.end_us = max(self.end_us, now + self.length_us)
+        named = []
+        for first, last, age_ms in progress.working:
+            for position in range(first, last + 1):
+                if position in self.open:
+                    named.append(position)
+                    since = max(now - age_ms * MS, self.granted_us)
+                    self._started(position, since, settings)
+        if len(named) == 1:
+            self.suspects.update(named)
+        for position, hold_ms in progress.hold:
+            if position in self.starts:
+                latest = self.starts[position] + settings.max_hold_us
+                limit = min(now + hold_ms * MS, latest)
+                self.limits[position] = max(self.limits[position], limit)
+
+    def _started(self, position: int, at_us: int, settings: GroupSettings) -> None:
+        start = min(at_us, self.starts.get(position, at_us))
+        if position not in self.starts or start < self.starts[position]:
+            self.starts[position] = start
+            limit = start + settings.max_handling_us
+            self.limits[position] = min(limit, self.limits.get(position, limit))
+
+    def may_count(self, position: int, now: int) -> bool:
+        """Ended now: could the broker hold it against this message alone?"""
+        return (
+            position in self.suspects
+            or len(self.open) == 1
+            or now >= self.limits.get(position, now + 1)
+        )
+
+
+class Session:
+    """`answered` is the n of the last answer with leases, and `leases` what it held."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.answered = 0
+        self.leases: tuple[bytes, ...] = ()
+
+
+class LeaseTable:
+    def __init__(self, settings: GroupSettings) -> None:
+        self.settings = settings
+        self.leases: dict[bytes, Lease] = {}
+        self.busy: dict[bytes, Lease] = {}
+        self._sessions: dict[SessionKey, Session] = {}
+
+    def add(self, grant: Grant, session: SessionKey, now: int) -> Lease:
+        lease = Lease(grant, session, now)
+        self.leases[grant.lease] = self.busy[grant.lease] = lease
+        return lease
+
+    def of(self, session: SessionKey) -> list[Lease]:
+        return [lease for lease in self.busy.values() if lease.session == session]
+
+    def tidy(self) -> None:
+        """Leases with nothing open stay known for late settles, but hold nobody up."""
+        for one in [one for one, lease in self.busy.items() if not lease.open]:
+            del self.busy[one]
+
+    # ---- what ends or moves leases --------------------------------------------------------------
+
+    def polled(self, poll: Poll) -> tuple[bytes, ...]:
+        """The leases that this poll gives back, because it has not heard of them."""
+        session = self._sessions.setdefault(session_of(poll), Session())
+        if poll.n is None or poll.n <= session.n:
+            return ()
+        session.n = poll.n
+        unheard = poll.got is not None and poll.got < session.answered
+        return session.leases if unheard else ()
+
+    def answered(self, poll: Poll, leases: tuple[bytes, ...]) -> None:
+        session = self._sessions.setdefault(session_of(poll), Session())
+        if poll.n is not None:
+            session.answered, session.leases = poll.n, leases
+
+    def reported(self, key: SessionKey, progress: Progress, now: int) -> None:
+        for lease in self.of(key):
+            if not lease.over and now < lease.end_us:
+                lease.report(progress, now, self.settings)
+
+    def end_session(self, key: SessionKey, now: int) -> None:
+        for lease in self.of(key):
+            lease.close(now)
+        self._sessions.pop(key, None)
+
+    def moved(self, late_us: int) -> None:
+        for lease in self.busy.values():
+            lease.end_us += late_us

@@ -1,0 +1,213 @@
+"""The auditor's opinion of every settle: which parts must be taken, which refused, which may be.
+
+Owns the settles that wait for their answer. An outcome counts in the book from the moment it was
+asked for; that it is durable, from the moment it was answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import NamedTuple
+
+from laybyd.core.effects import Lost
+from laybyd.core.types import Outcome, Verdict
+from tests.simulation.audit_group import GroupBook
+from tests.simulation.audit_log import demand
+from tests.simulation.standing import Mark, Standing, union
+from tests.simulation.world import MS
+
+TAKEN, REFUSED, EITHER, LATE = "taken", "refused", "taken or refused", "taken unless overtaken"
+REPEAT, DOUBT = "as before", "as before, if that survived the crash"
+"""A late outcome may have to be looked up: until its answer somebody else may get the message."""
+
+MEMORY = 3
+"""How many of its lengths an ended lease is surely remembered; after that an ack of what is done
+may be taken for the repeat of an earlier one."""
+
+RELEASES_MAX = 5
+
+
+class Asked(NamedTuple):
+    """One message of one verdict: what is right, and what the book says since."""
+
+    mark: Mark
+    verdict: Verdict
+    right: str
+    before: Standing
+    after: Standing
+    taken: Standing
+
+
+class Settles:
+    def __init__(self, book: GroupBook) -> None:
+        self.book = book
+        self._waiting: dict[Hashable, list[Asked]] = {}
+
+    def forget(self) -> None:
+        """The broker died; nobody will be answered."""
+        self._waiting.clear()
+
+    def asked(self, ticket: Hashable, verdicts: Iterable[Verdict], now: int) -> None:
+        asked = self._waiting.setdefault(ticket, [])
+        for verdict in verdicts:
+            for first, last in verdict.ranges:
+                asked += self._judge(range(first, last + 1), verdict, now)
+
+    def answered(self, ticket: Hashable, refused: Iterable[Lost]) -> None:
+        lost = {
+            (part.lease, position): part.code
+            for part in refused
+            for first, last in part.ranges
+            for position in range(first, last + 1)
+        }
+        for one in self._waiting.pop(ticket, ()):
+            self._check(one, lost.get((one.verdict.lease, one.mark.position)))
+
+    # ---- when asked -------------------------------------------------------------------------
+
+    def _judge(self, positions: range, verdict: Verdict, now: int) -> list[Asked]:
+        """One of several that fail together is counted only if the others were not taken."""
+        marks = [self.book.marks.setdefault(position, Mark(position)) for position in positions]
+        rights = [self._right(mark, verdict, now) for mark in marks]
+        counted = int(len(marks) == 1), int(rights.count(TAKEN) < 2)
+        return [
+            self._note(mark, verdict, right, counted, now)
+            for mark, right in zip(marks, rights, strict=True)
+        ]
+
+    def _note(
+        self, mark: Mark, verdict: Verdict, right: str, counted: tuple[int, int], now: int
+    ) -> Asked:
+        before = mark.now
+        taken = self._taken(mark, verdict, counted, now)
+        if right == TAKEN:
+            self._apply(mark, verdict, taken)
+        elif right in (EITHER, LATE, DOUBT):
+            mark.change(union((before, taken)))
+        return Asked(mark, verdict, right, before, mark.now, taken)
+
+    def _right(self, mark: Mark, verdict: Verdict, now: int) -> str:
+        lease = self.book.table.leases.get(verdict.lease)
+        if lease is None and int.from_bytes(verdict.lease[:4], "big") == self.book.boot:
+            return REFUSED
+        if (verdict.lease, verdict.outcome) in mark.settled_by:
+            return REPEAT
+        if mark.holder is not None:
+            return self._right_of_held(mark, verdict, now)
+        if (verdict.lease, verdict.outcome) in mark.settled_before:
+            return DOUBT
+        blamed = verdict.lease in mark.ended and verdict.outcome is not Outcome.ACK
+        if mark.now.settled and blamed:
+            return REPEAT
+        if mark.now.settled:
+            remembered = lease is not None and now < lease.end_us + MEMORY * lease.length_us
+            return REFUSED if remembered or verdict.outcome is not Outcome.ACK else EITHER
+        if mark.now.done or mark.now.dead:
+            return EITHER
+        return LATE
+
+    def _right_of_held(self, mark: Mark, verdict: Verdict, now: int) -> str:
+        assert mark.holder is not None
+        holder = self.book.table.leases[mark.holder]
+        ended = holder.may_end(mark.position, now)
+        if verdict.lease != mark.holder:
+            return EITHER if ended else REFUSED
+        counted = ended and holder.may_count(mark.position, now)
+        may_be_dead = counted and mark.now.high + 1 >= self.book.settings.max_attempts
+        return EITHER if may_be_dead else TAKEN
+
+    def _apply(self, mark: Mark, verdict: Verdict, taken: Standing) -> None:
+        if mark.holder is not None:
+            lease = self.book.table.leases[mark.holder]
+            self.book.release(mark, lease)
+        mark.change(taken)
+        mark.settled_by.add((verdict.lease, verdict.outcome))
+        if taken.surely_live:
+            self.book.give_back(mark)
+
+    # ---- what follows from an outcome -----------------------------------------------------------
+
+    def _taken(self, mark: Mark, verdict: Verdict, counted: tuple[int, int], now: int) -> Standing:
+        was = self._before_outcome(mark, now)
+        if verdict.outcome is Outcome.ACK:
+            return Standing(done=True, low=was.low, high=was.high)
+        if verdict.outcome is Outcome.REJECT:
+            return Standing(dead=True, low=was.low, high=was.high)
+        if verdict.outcome is Outcome.FAIL:
+            blamed = verdict.lease in mark.ended
+            return self._failed(was, (counted[0] and not blamed, counted[1]), now)
+        if verdict.outcome is Outcome.DEFER:
+            due_us = now + (verdict.delay_ms or 0) * MS
+            return _deferred(was, due_us)
+        return self._released(mark, was, verdict, now)
+
+    def _before_outcome(self, mark: Mark, now: int) -> Standing:
+        """If its lease may have ended unnoticed, it may have been counted for that already."""
+        was = mark.now
+        if mark.holder is not None:
+            lease = self.book.table.leases[mark.holder]
+            if lease.may_end(mark.position, now) and lease.may_count(mark.position, now):
+                return was._replace(high=was.high + 1, deferred=True)
+        return was
+
+    def _failed(self, was: Standing, counted: tuple[int, int], now: int) -> Standing:
+        most = self.book.settings.max_attempts
+        low, high = was.low + counted[0], was.high + counted[1]
+        due_us = now + self.book.backoff(was.low)
+        return Standing(
+            deferred=low < most,
+            dead=high >= most,
+            low=low,
+            high=high,
+            due_us=due_us if counted[0] else 0,
+            counted_due_us=due_us,
+        )
+
+    def _released(self, mark: Mark, was: Standing, verdict: Verdict, now: int) -> Standing:
+        """Back to its lane; too often started and released, it is deferred and counted."""
+        mark.backs += 1
+        mark.releases += verdict.started
+        often = mark.releases >= RELEASES_MAX
+        holder = self.book.table.leases.get(mark.holder or b"")
+        ended = holder is None or holder.may_end(mark.position, now)
+        return was._replace(
+            live=was.live,
+            deferred=was.deferred or often or ended,
+            dead=often and was.high + 1 >= self.book.settings.max_attempts,
+            done=False,
+            high=was.high + often,
+            due_us=0,
+            counted_due_us=now + self.book.backoff(was.low),
+        )
+
+    # ---- when answered ----------------------------------------------------------------------
+
+    def _check(self, asked: Asked, code: str | None) -> None:
+        mark, verdict = asked.mark, asked.verdict
+        what = f"{self.book.name}: {verdict.outcome} of {mark.position} by {verdict.lease.hex()}"
+        if code is None:
+            demand(asked.right != REFUSED, f"{what} was taken, though {asked.before}")
+        else:
+            overtaken = mark.now is not asked.after
+            wrong = asked.right == TAKEN or (asked.right == LATE and not overtaken)
+            demand(not wrong, f"{what} was refused {code}, though {asked.before}")
+        if asked.right in (EITHER, LATE, DOUBT):
+            self._settle_doubt(asked, code)
+        elif asked.right == TAKEN:
+            mark.confirm(asked.after)
+
+    def _settle_doubt(self, asked: Asked, code: str | None) -> None:
+        mark = asked.mark
+        if mark.now is not asked.after:
+            return
+        if code is not None:
+            mark.now = asked.before
+        elif asked.right == DOUBT:
+            mark.confirm(asked.after)
+        else:
+            self._apply(mark, asked.verdict, asked.taken)
+            mark.confirm(asked.taken)
+
+
+def _deferred(was: Standing, due_us: int) -> Standing:
+    return Standing(deferred=True, low=was.low, high=was.high, due_us=due_us, counted_due_us=due_us)

@@ -1,0 +1,294 @@
+"""The daemon around the core, as one simulated process: turns, threads, crashes, restarts.
+
+Owns what a process loses when it dies. Drives the core as the scheduler does: events first, then
+deadlines; effects in order; a turn that comes late moves the leases out. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from laybyd.core import effects as fx
+from laybyd.core.broker import Broker
+from laybyd.core.events import (
+    Damaged,
+    Event,
+    Late,
+    PositionFound,
+    Push,
+    Quiesce,
+    RowsLoaded,
+    Shortened,
+    Undelivered,
+)
+from laybyd.core.settings import CoreSettings
+from laybyd.core.types import LIVE, Caller
+from laybyd.store import records
+from laybyd.store.memory import MemoryStore
+from tests.simulation.log_side import LogSide
+from tests.simulation.network import Answer, Network
+from tests.simulation.state_side import Assemble, Bytes, DamagedBlock, StateSide
+from tests.simulation.worker import Worker
+from tests.simulation.world import SECOND, World
+
+LATE_US = SECOND
+
+
+class Pace(NamedTuple):
+    """Mean times of the threads' steps, and the chance that an answer is too big for a block."""
+
+    turn_us: int
+    append_us: int
+    state_us: int
+    read_us: int
+    shorten: float
+
+
+class Watcher:
+    """What the auditor sees of the process: everything that passes the core's door."""
+
+    def booted(self, boot: int, store: MemoryStore, now: int) -> None: ...
+    def died(self, now: int) -> None: ...
+    def event(self, event: Event, now: int) -> None: ...
+    def effects(self, effects: list[fx.Effect], now: int) -> None: ...
+    def sent(self, effect: fx.Deliver, values: tuple[tuple[int, ...], ...]) -> None: ...
+    def unreadable(self, effect: fx.Deliver) -> None: ...
+
+
+class BrokerHost:
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        settings: CoreSettings,
+        pace: Pace,
+        store: MemoryStore,
+        watcher: Watcher,
+    ) -> None:
+        self.world = world
+        self.core: Broker | None = None
+        self.boot = 0
+        self.damaged: set[int] = set()
+        self.quiesced = False
+        self._network = network
+        self._settings = settings
+        self._pace = pace
+        self._store = store
+        self._watcher = watcher
+        self._life = 0
+        self._frozen_until = 0
+        network.deliver = self._request
+        self._go: dict[type, Callable[[Any], None]] = {
+            fx.Append: lambda effect: self._appends.append(effect.push),
+            fx.ResumeAppends: self._to_log,
+            fx.Trim: self._to_log,
+            fx.LoadRows: lambda effect: self._reader.soon(self._load_rows, effect),
+            fx.FindTime: lambda effect: self._reader.soon(self._find_time, effect),
+            fx.Commit: lambda effect: self._state.put(effect),
+            fx.LoadDue: lambda effect: self._state.put(effect),
+            fx.FindParked: lambda effect: self._state.put(effect),
+            fx.Deliver: self._deliver,
+            fx.ReadOut: self._answer,
+            fx.Reply: self._answer,
+            fx.Confirm: self._answer,
+            fx.Refuse: self._answer,
+            fx.Note: lambda effect: self.world.note("note", effect),
+            fx.Quiesced: self._note_quiesced,
+        }
+
+    # ---- living -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        store, now = self._store, self.world.now
+        fence = store.acquire()
+        self.boot, self.quiesced = fence.boot, False
+        self._inbox: list[Event] = []
+        self._appends: list[Push] = []
+        self._turning = False
+        self._alarm: int | None = None
+        self._log = LogSide(store, fence, Worker(self, self._pace.append_us))
+        self._bytes = Bytes(store, self.damaged)
+        self._state = StateSide(
+            store, fence, self._bytes, Worker(self, self._pace.state_us), self._assembled
+        )
+        self._reader = Worker(self, self._pace.read_us)
+        facts = store.facts()
+        self._network.restart()
+        self._watcher.booted(fence.boot, store, now)
+        self.core = Broker(
+            self._settings,
+            fence.boot,
+            facts.end,
+            facts.start,
+            records.load_groups(store),
+            store.topics(),
+            store.producers(),
+            records.load_forgotten(store),
+            records.load_next_gid(store),
+            fence.boot == 1,
+            now,
+        )
+        self._turn()
+
+    def crash(self) -> None:
+        if self.core is not None:
+            self.world.note("host", "crash")
+            self.core = None
+            self._life += 1
+            self._frozen_until = 0
+            self._store.crash()
+            self._watcher.died(self.world.now)
+
+    def freeze(self, duration_us: int) -> None:
+        """As SIGSTOP: nothing of the process runs, its sockets fill."""
+        self.world.note("host", f"frozen for {duration_us} us")
+        self._frozen_until = self.world.now + duration_us
+
+    def quiesce(self) -> None:
+        self.receive([Quiesce()])
+
+    def later(self, delay_us: int, call: Callable[..., None], *args: object) -> None:
+        self.world.after(delay_us, self._wake, self._life, call, args)
+
+    def _wake(self, life: int, call: Callable[..., None], args: tuple[object, ...]) -> None:
+        if life != self._life or self.core is None:
+            return
+        if self.world.now < self._frozen_until:
+            self.world.after(self._frozen_until - self.world.now, self._wake, life, call, args)
+            return
+        call(*args)
+
+    # ---- turns --------------------------------------------------------------------------------
+
+    def receive(self, events: list[Event]) -> None:
+        self._inbox += events
+        if events and not self._turning:
+            self._turning = True
+            self.later(self.world.pause(self._pace.turn_us), self._turn)
+
+    def _request(self, event: Any, peer: bytes, request: int) -> None:
+        if self.core is not None:
+            self.receive([type(event)(Caller(peer, (), request), *event[1:])])
+
+    def _turn(self) -> None:
+        self._turning = False
+        assert self.core is not None
+        now, deadline = self.world.now, self.core.next_deadline()
+        if deadline is not None and now - deadline > LATE_US:
+            self._step(Late(now - deadline))
+        events, self._inbox = self._inbox, []
+        for event in events:
+            self._step(event)
+        if not self._inbox:
+            self._run(self.core.tick(now))
+        self._flush()
+        self._set_alarm()
+
+    def _step(self, event: Event) -> None:
+        assert self.core is not None
+        now = self.world.now
+        self.world.note("event", event)
+        self._watcher.event(event, now)
+        self._run(self.core.step(event, now))
+
+    def _run(self, effects: list[fx.Effect]) -> None:
+        for effect in effects:
+            self.world.note("effect", effect)
+        self._watcher.effects(effects, self.world.now)
+        for effect in effects:
+            self._go[type(effect)](effect)
+
+    def _set_alarm(self) -> None:
+        assert self.core is not None
+        deadline = self.core.next_deadline()
+        if deadline is not None and deadline != self._alarm:
+            self._alarm = deadline
+            self.later(deadline - self.world.now, self._ring, deadline)
+
+    def _ring(self, deadline: int) -> None:
+        if deadline == self._alarm:
+            self._alarm = None
+            self._turn()
+
+    # ---- effects ------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        if self._appends:
+            group, self._appends = tuple(self._appends), []
+            self._log.put(group)
+
+    def _to_log(self, effect: fx.ResumeAppends | fx.Trim) -> None:
+        """Behind the pushes that the core asked for before."""
+        self._flush()
+        self._log.put(effect)
+
+    def _load_rows(self, effect: fx.LoadRows) -> None:
+        rows, upto = self._store.rows(effect.first, effect.limit)
+        self._reader.report([RowsLoaded(effect.who, effect.first, tuple(rows), upto)])
+
+    def _find_time(self, effect: fx.FindTime) -> None:
+        self._reader.report([PositionFound(effect.who, self._store.find_time(effect.at_us))])
+
+    def _note_quiesced(self, effect: fx.Quiesced) -> None:
+        self.quiesced = True
+
+    def _answer(self, effect: Any) -> None:
+        self._network.send(effect.caller.peer, Answer(self.boot, effect))
+
+    # ---- leases going out -----------------------------------------------------------------------
+
+    def _deliver(self, effect: fx.Deliver) -> None:
+        """The bytes are in the ring, or a thread reads them; parked ones only the state thread."""
+        assert self.core is not None
+        job = Assemble(effect, self.core.gid_of(effect.group) if effect.leases else 0)
+        if any(piece.lane != LIVE for grant in effect.leases for piece in grant.pieces):
+            self._state.put(job)
+        elif not effect.leases or self.world.chance(0.5):
+            self._assembled(job)
+        else:
+            self._reader.soon(self._assembled, job)
+
+    def _assembled(self, job: Assemble) -> None:
+        effect = self._shorten(job.effect)
+        try:
+            values = tuple(self._bytes.values(job.gid, grant.pieces) for grant in effect.leases)
+        except DamagedBlock as block:
+            leases = tuple(grant.lease for grant in effect.leases)
+            caller, group = effect.caller, effect.group
+            self.receive([Damaged(caller, group, leases, block.first, block.last)])
+            return
+        except KeyError:
+            self._watcher.unreadable(effect)
+            self._undelivered(effect)
+            return
+        self._watcher.sent(effect, values)
+        if not self._network.send(effect.caller.peer, Answer(self.boot, effect, values)):
+            self._undelivered(effect)
+
+    def _undelivered(self, effect: fx.Deliver) -> None:
+        if effect.leases:
+            leases = tuple(grant.lease for grant in effect.leases)
+            self.receive([Undelivered(effect.caller, effect.group, leases)])
+
+    def _shorten(self, effect: fx.Deliver) -> fx.Deliver:
+        """Now and then the pieces of a lease do not fit one block."""
+        grants = []
+        for grant in effect.leases:
+            if len(grant.pieces) > 1 and self.world.chance(self._pace.shorten):
+                kept = self.world.between(1, len(grant.pieces) - 1)
+                self.receive([Shortened(effect.group, grant.lease, kept)])
+                grant = shortened(grant, kept)
+            grants.append(grant)
+        return effect._replace(leases=tuple(grants))
+
+
+def shortened(grant: fx.Grant, kept: int) -> fx.Grant:
+    pieces = grant.pieces[:kept]
+    messages = sum(piece.last - piece.first + 1 for piece in pieces)
+    return grant._replace(
+        pieces=pieces,
+        attempts=grant.attempts[:messages],
+        deliveries=grant.deliveries[:messages],
+        history=grant.history[:messages],
+    )

@@ -1,0 +1,131 @@
+"""Consumers of level 1 as the protocol wants them, and what both levels share.
+
+Owns one consumer's leases and handlers. Believes only what it was told in answers. A consumer of
+level 1 has no session: it polls, handles what came one by one, settles, and polls again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from laybyd.core.effects import Deliver, Grant
+from laybyd.core.events import Poll, Settle
+from laybyd.core.types import Outcome, Verdict
+from tests.simulation.client import NOBODY, Client
+from tests.simulation.handling import Handling
+from tests.simulation.network import Answer, Network
+from tests.simulation.world import MS, SECOND, World
+
+SETTLE_PATIENCE_US = 5 * SECOND
+POLL_PATIENCE_US = 2 * SECOND
+"""On top of `wait_ms`, as the protocol says."""
+
+PAUSE_US = 20 * MS
+"""Between polls that bring nothing."""
+
+
+class Way(NamedTuple):
+    """How one consumer works."""
+
+    group: str
+    topics: tuple[str, ...]
+    start: str | int | None
+    handlers: int
+    credit: int
+    credit_bytes: int
+    wait_ms: int
+    handling: Handling
+    reports: bool = True
+    hands_back: bool = True
+    rides: bool = True
+    batches: float = 0.0
+
+
+class Work(NamedTuple):
+    """One message in hand."""
+
+    lease: bytes
+    position: int
+    value: int
+    lease_us: int
+
+
+def work_of(answer: Answer) -> list[Work]:
+    deliver = answer.effect
+    return [
+        Work(grant.lease, position, value, grant.lease_ms * MS)
+        for grant, values in zip(deliver.leases, answer.blocks, strict=True)
+        for position, value in zip(positions_of(grant), values, strict=True)
+    ]
+
+
+def positions_of(grant: Grant) -> list[int]:
+    return [at for piece in grant.pieces for at in range(piece.first, piece.last + 1)]
+
+
+def verdict(work: Work, outcome: Outcome, delay_ms: int | None = None) -> Verdict:
+    return Verdict(work.lease, ((work.position, work.position),), outcome, "because", delay_ms)
+
+
+class Consumer(Client):
+    """Level 1."""
+
+    def __init__(self, world: World, network: Network, name: str, way: Way) -> None:
+        super().__init__(world, network, name)
+        self.way = way
+        self.todo: list[Work] = []
+        self.later(world.pause(100 * MS), self.work)
+
+    def work(self) -> None:
+        if self.todo:
+            work = self.todo.pop(0)
+            treatment = self.way.handling.treat(work.value, self.world)
+            if treatment.kills:
+                self.later(treatment.takes_us, self.fall)
+                return
+            told = verdict(work, treatment.outcome, treatment.delay_ms)
+            self.later(treatment.takes_us, self._settle, (told,))
+            return
+        self.poll()
+
+    def poll(self) -> None:
+        way = self.way
+        poll = Poll(
+            NOBODY,
+            way.group,
+            way.topics,
+            way.credit,
+            way.credit_bytes,
+            way.wait_ms,
+            name=self.name,
+            start=way.start,
+        )
+        self.ask(poll, way.wait_ms * MS + POLL_PATIENCE_US, self._polled, self.work)
+
+    def _polled(self, answer: Answer) -> None:
+        if isinstance(answer.effect, Deliver):
+            self.todo = work_of(answer)
+            self.later(0 if self.todo else PAUSE_US, self.work)
+        else:
+            self.later(max(1, answer.effect.retry_ms) * MS, self.work)
+
+    def _settle(self, verdicts: tuple[Verdict, ...]) -> None:
+        settle = Settle(NOBODY, self.way.group, verdicts)
+        self.ask(settle, SETTLE_PATIENCE_US, lambda answer: self.work(), self._unsettled(verdicts))
+
+    def _unsettled(self, verdicts: tuple[Verdict, ...]):
+        return lambda: self._settle(verdicts)
+
+    def fall(self) -> None:
+        """The message took the process down; somebody starts it again."""
+        self.die()
+        self.world.after(self.world.between(1, 2_000) * MS, self.live_again)
+
+    def die(self) -> None:
+        super().die()
+        self.todo = []
+
+    def live_again(self) -> None:
+        if not self.alive:
+            super().live_again()
+            self.later(0, self.work)

@@ -1,0 +1,202 @@
+"""One run: faults and traffic for so many steps, then peace until everything is settled.
+
+Owns the two phases and the striking of faults. Safety is checked all along by the auditor;
+liveness at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from laybyd.store.memory import MemoryStore
+from tests.simulation.audit_log import Violation, demand
+from tests.simulation.auditor import Auditor
+from tests.simulation.broker_host import BrokerHost
+from tests.simulation.consumers import Consumer
+from tests.simulation.network import Network
+from tests.simulation.producers import Producer, Sequencer, Values
+from tests.simulation.sessions import Session
+from tests.simulation.workload import LIVENESS_US, Plan, draw
+from tests.simulation.world import MS, SECOND, World
+
+DRAIN_STEPS_MAX = 2_000_000
+
+
+class Summary(NamedTuple):
+    steps: int
+    virtual_s: float
+    messages: int
+    confirmed: int
+    crashes: int
+    dead: int
+
+
+class Simulation:
+    def __init__(self, seed: int, steps: int, plan: Plan | None = None) -> None:
+        self.plan = plan or draw(seed)
+        self.world = World(seed)
+        self.auditor = Auditor(self.plan.settings)
+        self._steps = steps
+        self._peace = False
+        self._crashes = 0
+        self._store = MemoryStore()
+        self._network = Network(self.world, self.plan.faults)
+        self._host = BrokerHost(
+            self.world, self._network, self.plan.settings, self.plan.pace, self._store, self.auditor
+        )
+        self._host.start()
+        self._hire()
+
+    def _hire(self) -> None:
+        world, network, plan, values = self.world, self._network, self.plan, Values()
+        self._producers: list[Producer] = [
+            Producer(world, network, f"prod{i}", habits, values)
+            for i, habits in enumerate(plan.producers)
+        ]
+        self._producers += [
+            Sequencer(world, network, f"seq{i}", habits, values)
+            for i, habits in enumerate(plan.sequencers)
+        ]
+        self._consumers: list[Consumer] = [
+            Consumer(world, network, f"cons{i}", way) for i, way in enumerate(plan.consumers)
+        ]
+        self._consumers += [
+            Session(world, network, f"sess{i}", way) for i, way in enumerate(plan.sessions)
+        ]
+
+    # ---- two phases -------------------------------------------------------------------------
+
+    def run(self) -> Summary:
+        self._threaten()
+        self.world.run(lambda: self.world.steps >= self._steps)
+        self._make_peace()
+        self._drain(self._pushed, "pushed")
+        self._drain(self.auditor.settled, "settled")
+        self._close()
+        return self._summary()
+
+    def _make_peace(self) -> None:
+        self._peace = True
+        self._network.faults = self.plan.faults._replace(lose=0.0, repeat=0.0)
+        self._store.set_full()
+        for producer in self._producers:
+            producer.stopped = True
+        for client in (*self._producers, *self._consumers):
+            if not client.alive:
+                client.live_again()
+
+    def _pushed(self) -> bool:
+        return self._host.core is not None and not any(one.busy for one in self._producers)
+
+    def _drain(self, done: Callable[[], bool], what: str) -> None:
+        until, most = self.world.now + LIVENESS_US, self.world.steps + DRAIN_STEPS_MAX
+        state = {"next": 0, "done": False}
+
+        def finished() -> bool:
+            if self.world.steps >= state["next"]:
+                state["next"] = self.world.steps + 200
+                state["done"] = done()
+            return bool(state["done"]) or self.world.now > until or self.world.steps > most
+
+        self.world.run(finished)
+        demand(done(), f"not all is {what} in the end: {self.auditor.left()}")
+
+    def _close(self) -> None:
+        """The broker can stop in order once all is quiet."""
+        self.auditor.check_answers()
+        self._host.quiesce()
+        until = self.world.now + 2 * self.plan.settings.quiesce_us
+        self.world.run(lambda: self._host.quiesced or self.world.now > until)
+        demand(self._host.quiesced, "asked to stop, it did not")
+
+    def _summary(self) -> Summary:
+        dead = sum(
+            mark.now.dead for book in self.auditor.groups.values() for mark in book.marks.values()
+        )
+        return Summary(
+            self.world.steps,
+            round((self.world.now - self.world.begun) / SECOND, 1),
+            self.auditor.log.end - 1,
+            self.auditor.log.confirmed,
+            self._crashes,
+            dead,
+        )
+
+    # ---- faults -----------------------------------------------------------------------------
+
+    def _threaten(self) -> None:
+        chaos = self.plan.chaos
+        for mean_us, strike in (
+            (chaos.crash_us, self._crash),
+            (chaos.freeze_us, self._freeze),
+            (chaos.cut_us, self._cut),
+            (chaos.kill_us, self._kill),
+            (chaos.stall_us, self._stall),
+            (chaos.leave_us, self._leave),
+            (chaos.full_us, self._fill),
+            (chaos.damage_us, self._damage),
+        ):
+            if mean_us:
+                self.world.after(self.world.pause(mean_us), self._strike, mean_us, strike)
+
+    def _strike(self, mean_us: int, strike: Callable[[], None]) -> None:
+        if not self._peace:
+            strike()
+            self.world.after(self.world.pause(mean_us), self._strike, mean_us, strike)
+
+    def _crash(self) -> None:
+        if self._host.core is not None:
+            self._crashes += 1
+            self._host.crash()
+            self.world.after(self.world.pause(200 * MS), self._host.start)
+
+    def _freeze(self) -> None:
+        self._host.freeze(self.world.pause(3 * SECOND))
+
+    def _cut(self) -> None:
+        client = self.world.random.choice([*self._producers, *self._consumers])
+        if isinstance(client, Session):
+            client.come_back()
+        elif client.alive:
+            client.reconnect()
+
+    def _kill(self) -> None:
+        client = self.world.random.choice([*self._producers, *self._consumers])
+        if client.alive:
+            client.die()
+            self.world.after(self.world.pause(3 * SECOND), client.live_again)
+
+    def _stall(self) -> None:
+        client = self.world.random.choice([*self._producers, *self._consumers])
+        client.freeze(self.world.pause(2 * self.plan.settings.group.lease_us))
+
+    def _leave(self) -> None:
+        client = self._any_consumer()
+        if isinstance(client, Session) and client.alive:
+            client.leave()
+
+    def _any_consumer(self) -> Consumer:
+        return self.world.random.choice(self._consumers)
+
+    def _fill(self) -> None:
+        self._store.set_full(log=True)
+        self.world.after(self.world.pause(2 * SECOND), self._store.set_full)
+
+    def _damage(self) -> None:
+        if self.auditor.log.end > 1:
+            position = self.world.between(1, self.auditor.log.end - 1)
+            self._host.damaged.add(self.auditor.log.row_at(position).first)
+
+
+def run(seed: int, steps: int, plan: Plan | None = None) -> Summary:
+    """Raises Violation with the seed and the last things that happened."""
+    simulation = Simulation(seed, steps, plan)
+    try:
+        return simulation.run()
+    except Exception as broken:
+        trace = "\n".join(simulation.world.trace())
+        raise Violation(
+            f"seed {seed}, {steps} steps, step {simulation.world.steps}: {broken!r}\n"
+            f"{simulation.plan.text()}\n{trace}"
+        ) from broken

@@ -1,0 +1,129 @@
+"""The broker's state thread as a simulated thread: commits and reads, strictly in order.
+
+Owns what is queued for the state store, and the reading of bytes to hand out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from laybyd.core.effects import Commit, Deliver, FindParked, LoadDue, Park
+from laybyd.core.events import Committed, DueLoaded, ParkedFound
+from laybyd.core.types import LIVE, Piece
+from laybyd.store import records
+from laybyd.store.base import Fence
+from laybyd.store.memory import MemoryStore
+from tests.simulation import bodies
+from tests.simulation.worker import Worker
+
+
+class Assemble(NamedTuple):
+    """A Deliver whose bytes are wanted."""
+
+    effect: Deliver
+    gid: int
+
+
+Job = Commit | LoadDue | FindParked | Assemble
+
+
+class DamagedBlock(Exception):
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(f"{first}..{last}")
+        self.first = first
+        self.last = last
+
+
+class Bytes:
+    """Reads pieces. `damaged` holds first positions of blocks whose bytes are bad."""
+
+    def __init__(self, store: MemoryStore, damaged: set[int]) -> None:
+        self._store = store
+        self._damaged = damaged
+
+    def cut(self, gid: int, pieces: tuple[Piece, ...]) -> bytes:
+        return b"".join(self._piece(gid, piece) for piece in pieces)
+
+    def values(self, gid: int, pieces: tuple[Piece, ...]) -> tuple[int, ...]:
+        return tuple(bodies.read(self.cut(gid, pieces)))
+
+    def _piece(self, gid: int, piece: Piece) -> bytes:
+        body = self._logged(piece) if piece.lane == LIVE else self._parked(gid, piece)
+        cut = bodies.cut(body, piece.first - piece.block, piece.last - piece.block + 1)
+        assert len(cut) == (piece.last - piece.first + 1) * bodies.WIDTH, (
+            f"{piece} lies outside its block"
+        )
+        return cut
+
+    def _logged(self, piece: Piece) -> bytes:
+        row, body = self._store.read(piece.first)
+        assert row.first == piece.block, f"{piece} is not in the block at {row.first}"
+        if row.first in self._damaged:
+            raise DamagedBlock(row.first, row.last)
+        return body
+
+    def _parked(self, gid: int, piece: Piece) -> bytes:
+        return records.parked_body(self._store, gid, piece.block)
+
+
+class StateSide:
+    """`assembled` is called with a Deliver whose bytes can be read now."""
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        fence: Fence,
+        bytes_: Bytes,
+        worker: Worker,
+        assembled: Callable[[Assemble], None],
+    ) -> None:
+        self._store = store
+        self._fence = fence
+        self._bytes = bytes_
+        self._worker = worker
+        self._assembled = assembled
+        self._jobs: deque[Any] = deque()
+        self._busy = False
+
+    def put(self, job: Job) -> None:
+        self._jobs.append(job)
+        if not self._busy:
+            self._busy = True
+            self._worker.soon(self._turn)
+
+    def _turn(self) -> None:
+        commits: list[Commit] = []
+        while self._jobs and isinstance(self._jobs[0], Commit):
+            commits.append(self._jobs.popleft())
+        if commits:
+            self._commit(commits)
+            self._worker.report([Committed(commit.token) for commit in commits])
+        else:
+            self._read(self._jobs.popleft())
+        self._busy = bool(self._jobs)
+        if self._busy:
+            self._worker.soon(self._turn)
+
+    def _commit(self, commits: list[Commit]) -> None:
+        ops = [op for commit in commits for op in commit.ops]
+        self._store.commit_state(self._fence, records.encode(ops, self._body_of))
+
+    def _body_of(self, park: Park) -> bytes | None:
+        try:
+            return self._bytes.cut(park.record.gid, park.body)
+        except DamagedBlock:
+            return None
+
+    def _read(self, job: Any) -> None:
+        if isinstance(job, Assemble):
+            self._assembled(job)
+        elif isinstance(job, LoadDue):
+            found, more = records.load_due(self._store, job.gid, job.after, job.limit)
+            self._worker.report([DueLoaded(job.group, tuple(found), more)])
+        else:
+            found, more = records.find_parked(
+                self._store, job.gid, job.lane, job.ranges, job.after, job.limit
+            )
+            self._worker.report([ParkedFound(job.token, tuple(found), more)])
