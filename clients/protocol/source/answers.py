@@ -64,7 +64,8 @@ GROUP: dict[str, Any] = {
 
 
 def _delivered(*leases: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return OK | {"n": 3, "leases": list(leases), "refused": []} | fields
+    answer = OK | {"n": 3, "leases": list(leases), "refused": []}
+    return answer | ({"hand_back_ms": 30} if leases else {}) | fields
 
 
 _DELIVERIES = [
@@ -76,6 +77,12 @@ _DELIVERIES = [
         FULL.bytes(),
     ),
     good("poll-deferred", _delivered(RETRIED), PLAIN.bytes()),
+    good(
+        "poll-no-hand-back",
+        {key: value for key, value in _delivered(LEASED).items() if key != "hand_back_ms"},
+        PLAIN.bytes(),
+        note="a group with hand_back_after_ms 0",
+    ),
     good("poll-alone", _delivered(LEASED | {"lane": "deferred", "alone": True}), PLAIN.bytes()),
     good(
         "poll-settle-refused",
@@ -204,6 +211,7 @@ _OTHERS = [
                 "used": 1 << 20,
                 "limit": 10 << 30,
                 "segments": 1,
+                "full": False,
             },
         },
     ),

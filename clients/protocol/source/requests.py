@@ -11,6 +11,7 @@ SESSION = bytes.fromhex("5e55103000000000000000000000000a")
 PRODUCER = bytes.fromhex("9a0d000000000000000000000000000b")
 LEASE = bytes.fromhex("000000070000000000000001")
 TOO_MUCH = INT_MAX + 1
+CREDIT_BYTES = 8 << 20
 
 PUSH: dict[str, Any] = {"op": "push", "topic": "app", "data": b"hello"}
 POLL: dict[str, Any] = {
@@ -132,7 +133,12 @@ _POLLS = [
     good("poll-start-latest", POLL | {"start": "latest"}),
     good("poll-start-position", POLL | {"start": 42}),
     good("poll-start-time", POLL | {"start": {"time_us": BASE_US}}),
-    good("poll-highest", POLL | {"messages": INT_MAX, "bytes": INT_MAX, "wait_ms": INT_MAX}),
+    loose(
+        "poll-highest",
+        POLL | {"messages": INT_MAX, "bytes": INT_MAX, "wait_ms": INT_MAX},
+        POLL | {"messages": INT_MAX, "bytes": CREDIT_BYTES, "wait_ms": INT_MAX},
+        note="more bytes than credit_bytes count as that",
+    ),
     good("poll-lease", POLL | {"lease_ms": 10}),
     good("poll-patterns", POLL | {"topics": ["*", "app.*.log", "layby.bench.*"]}),
     good("poll-64-topics", POLL | {"topics": [f"t{i}" for i in range(64)]}),
@@ -204,6 +210,8 @@ _SETTLES = [
 _OTHERS = [
     good("hello", {"op": "hello", "id": 1, "client": "layby-go 0.1"}),
     good("hello-bare", HELLO),
+    good("hello-client-200", HELLO | {"client": "c" * 200}),
+    bad("hello-client-201", "bad_request", HELLO | {"client": "c" * 201}),
     good("extend", EXTEND | {"working": [[41, 41, 1_250], [43, 44, 3]], "hold": [[41, 60_000]]}),
     good("extend-nothing-started", EXTEND | {"working": []}),
     loose("extend-bare", EXTEND, EXTEND | {"working": []}),
@@ -211,6 +219,7 @@ _OTHERS = [
     bad("hello-map-4097", "too_large", HELLO | {"x": filler(HELLO, 4_097)}),
     good("goodbye", {"op": "goodbye", "group": "g", "session": SESSION}),
     good("read", READ | {"until": 1_000, "limit": 500, "bytes": 65_536, "wait_ms": 1_000}),
+    loose("read-bytes", READ | {"bytes": CREDIT_BYTES + 1}, READ | {"bytes": CREDIT_BYTES}),
     good("read-latest", READ | {"from": "latest"}),
     good("read-position", READ | {"from": 17}),
     good("read-time", READ | {"from": {"time_us": BASE_US}}),

@@ -88,7 +88,14 @@ def _event(
         raise f.FieldError(
             f"{op}: a map of at most {known.max_bytes} bytes, has {size}", "too_large"
         )
-    return known.make(caller, known.fields.read(request))
+    return known.make(caller, _within_credit(known.fields.read(request), limits))
+
+
+def _within_credit(given: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """Nobody makes the broker gather more for one answer, whatever a poll or a read asks for."""
+    if "bytes" in given:
+        given["bytes"] = min(given["bytes"], limits.credit_bytes)
+    return given
 
 
 def _id(request: Request) -> bytes | int | None:
@@ -200,7 +207,7 @@ _VERDICTS = f.each(
                 "outcome": f.word(*Outcome),
             },
             {
-                "reason": f.text(bounds.REASON_BYTES),
+                "reason": f.cut_text(bounds.REASON_BYTES),
                 "delay_ms": _DURATION,
                 "started": f.flag,
             },

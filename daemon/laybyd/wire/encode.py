@@ -40,12 +40,10 @@ class Greeting(NamedTuple):
 
 
 def _lost(refused: Iterable[Lost]) -> list[dict[str, object]]:
+    """An extend names messages, no lease."""
     return [
-        {
-            "lease": lost.lease,
-            "ranges": _flat(lost.ranges),
-            "code": lost.code,
-        }
+        ({"lease": lost.lease} if lost.lease else {})
+        | {"ranges": _flat(lost.ranges), "code": lost.code}
         for lost in refused
     ]
 

@@ -107,6 +107,18 @@ def as_text(value: object) -> str:
 
 
 def text(max_bytes: int) -> Check:
+    """Text of at most `max_bytes` of UTF-8."""
+
+    def check(value: object) -> str:
+        given = as_text(value)
+        if (size := len(given.encode())) > max_bytes:
+            raise FieldError(f"must have at most {max_bytes} bytes, has {size}")
+        return given
+
+    return check
+
+
+def cut_text(max_bytes: int) -> Check:
     """Text; what is beyond `max_bytes` of UTF-8 is cut off."""
 
     def check(value: object) -> str:

@@ -48,3 +48,4 @@ class Limits(NamedTuple):
     wait_ms: int = 30_000
     pushes_in_flight: int = 1_024
     credit_bytes: int = 8 << 20
+    """Of messages in one answer; and what a producer should have unconfirmed at most."""

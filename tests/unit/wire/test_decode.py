@@ -96,6 +96,15 @@ def test_minimal_poll():
     assert event == Poll(event.caller, "g", None, 1, 1, 1)
 
 
+@pytest.mark.parametrize(("asked", "counted"), [(999, 999), (1_000, 1_000), (1_001, 1_000)])
+def test_bytes_of_one_answer_are_bounded(asked, counted):
+    limits = Limits(credit_bytes=1_000)
+    poll = {"op": "poll", "group": "g", "messages": 1, "bytes": asked, "wait_ms": 1}
+    assert request(poll, limits=limits).credit_bytes == counted
+    read = {"op": "read", "topics": ["*"], "from": 1, "bytes": asked}
+    assert request(read, limits=limits).limit_bytes == counted
+
+
 def test_bug_in_a_check_is_a_refusal(monkeypatch):
     monkeypatch.setattr("laybyd.wire.decode.unpack", lambda _: {"op": "hello", "id": object})
     assert refusal(b"\x80").code == "bad_request"

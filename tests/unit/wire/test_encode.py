@@ -50,10 +50,14 @@ EFFECTS = {
         (),
     ),
     "refusal-store-full": (Refuse(ANYBODY, "store_full", "what is wrong", 1_000), ()),
-    "poll-one-lease": (Deliver(Caller(b"peer", (), 9), "g", 3, (GRANT,)), (BLOCK,)),
-    "poll-deferred": (Deliver(ANYBODY, "g", 3, (RETRIED,)), (BLOCK,)),
+    "poll-one-lease": (
+        Deliver(Caller(b"peer", (), 9), "g", 3, (GRANT,), hand_back_ms=30),
+        (BLOCK,),
+    ),
+    "poll-no-hand-back": (Deliver(ANYBODY, "g", 3, (GRANT,)), (BLOCK,)),
+    "poll-deferred": (Deliver(ANYBODY, "g", 3, (RETRIED,), hand_back_ms=30), (BLOCK,)),
     "poll-alone": (
-        Deliver(ANYBODY, "g", 3, (GRANT._replace(lane="deferred", alone=True),)),
+        Deliver(ANYBODY, "g", 3, (GRANT._replace(lane="deferred", alone=True),), hand_back_ms=30),
         (BLOCK,),
     ),
     "poll-settle-refused": (Deliver(ANYBODY, "g", 3, (), (LOST,), "nothing"), ()),
@@ -61,6 +65,7 @@ EFFECTS = {
     "read": (ReadOut(ANYBODY, (("app", (PIECE,)),), 43, (BASE_US,)), (BLOCK,)),
     "read-nothing": (ReadOut(ANYBODY, (), 43), ()),
     "settle": (Reply(ANYBODY, {"refused": ()}), ()),
+    "extend-stop": (Reply(ANYBODY, {"refused": (Lost(b"", ((41, 41),), "lease_lost"),)}), ()),
     "settle-lost": (Reply(ANYBODY, {"refused": [REFUSED | {"ranges": [41, 41]}]}), ()),
     "retry": (Reply(ANYBODY, {"done": 3, "missing": ((9, 9),)}), ()),
     "parked-bodies": (
@@ -111,10 +116,7 @@ def test_hello_tells_limits():
     assert read(frames) == read([b"peer", *VECTORS["hello"]])
 
 
-def test_an_answer_with_leases_tells_when_to_hand_back():
-    grant = Grant(LEASE, "app", "live", 1, 30_000, False, (Piece(1, 1, 1),))
-    given = Deliver(Caller(b"peer"), "g", 1, (grant,), hand_back_ms=30)
-    assert answer(given)["hand_back_ms"] == 30
+def test_only_an_answer_with_leases_tells_when_to_hand_back():
     nothing = Deliver(Caller(b"peer"), "g", 1, (), (), "nothing", hand_back_ms=30)
     assert "hand_back_ms" not in answer(nothing)
 
