@@ -26,6 +26,9 @@ RETRY_S = 0.1
 
 GAP_RETRY_S = 0.005
 
+SILENCE_S = 5.0
+"""Without a word about what is under way it is sent again: an answer may have been lost."""
+
 
 class Limits(NamedTuple):
     """What the broker allows (hello names it)."""
@@ -99,6 +102,8 @@ class Sequence:
         self._retry_at = 0.0
         self._rewind = False
         self._due = NEVER
+        self._silent_at = NEVER
+        self._silence_s = SILENCE_S
 
     # ---- in
 
@@ -136,6 +141,8 @@ class Sequence:
 
     def pump(self, now: float) -> None:
         """Send what may be sent."""
+        if now >= self._silent_at and self._link.up:
+            self._break_silence()
         if self._rewind and now >= self._retry_at:
             self._rewind = False
             self._unsent = deque(self.window.values())
@@ -146,6 +153,7 @@ class Sequence:
             push = unsent.popleft()
             if not push.outstanding and self.window.get(push.seq) is push:
                 self._send(push)
+                self._silent_at = min(self._silent_at, now + self._silence_s)
 
     def _fits(self, push: Push) -> bool:
         if not self._flight:
@@ -164,6 +172,8 @@ class Sequence:
             self._link.send("push", push.id, fields, push.body)
 
     def connected(self) -> None:
+        """What is under way may be lost: it is sent again, under the same numbers."""
+        self._silent_at = NEVER
         for push in self.window.values():
             push.uncertain = push.maybe_stored
             if push.outstanding:
@@ -175,6 +185,15 @@ class Sequence:
 
     # ---- answers
 
+    def _spoken(self, now: float) -> None:
+        self._silence_s = SILENCE_S
+        self._silent_at = now + SILENCE_S if self._flight else NEVER
+
+    def _break_silence(self) -> None:
+        """Each time only after twice the patience."""
+        self._silence_s *= 2
+        self.connected()
+
     def _confirmed(self, answer: Answer, now: float) -> None:
         fields = answer.fields
         first = int(fields["from"])
@@ -185,6 +204,7 @@ class Sequence:
             if push is not None:
                 self._remove(push)
                 push.done(int(position))
+        self._spoken(now)
         self._settle_down()
 
     def _refused(self, push: Push, answer: Answer, now: float) -> None:
@@ -193,6 +213,7 @@ class Sequence:
         push.outstanding = 0
         self._flight -= 1
         self._link.flight_bytes -= push.size
+        self._spoken(now)
         self._judge(push, answer, now)
 
     def _judge(self, push: Push, answer: Answer, now: float) -> None:
@@ -235,9 +256,9 @@ class Sequence:
     # ---- time-outs
 
     def deadline(self) -> float:
-        if self._rewind and self._link.up:
-            return min(self._due, self._retry_at)
-        return self._due
+        if not self._link.up:
+            return self._due
+        return min(self._due, self._silent_at, self._retry_at if self._rewind else NEVER)
 
     def expire(self, now: float) -> bool:
         """End what is overdue; whether anything ended, so that this id must be left."""
@@ -285,7 +306,7 @@ class Sequence:
         """An empty window hears nothing and has nothing to do."""
         if not self.window:
             self._link.drop_confirms(self.producer)
-            self._due = NEVER
+            self._due = self._silent_at = NEVER
             self._rewind = False
 
 

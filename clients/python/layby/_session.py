@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from layby._block import Buffer
 from layby._lease import Lease, Run
 from layby._link import NEVER, Link
 from layby._pace import Pace
@@ -210,14 +209,23 @@ class Session:
         if not answer.ok:
             self._refused(answer, now)
             return
-        self._got = poll.n
-        leases = answer.fields.get("leases") or []
-        if "hand_back_ms" in answer.fields:
-            self.pace.hand_back_after_s = int(answer.fields["hand_back_ms"]) / 1e3
+        self._not_before = now + RETRY_S
+        leases = self._leases_of(answer, now)
+        self._got = poll.n  # only now: leases that cannot be read go back as unheard
         if leases:
-            self._granted(poll, leases, answer.blocks, now)
+            self._granted(poll, leases, now)
         else:
             self._nothing(str(answer.fields.get("why", "nothing")), now)
+
+    def _leases_of(self, answer: Answer, now: float) -> list[Lease]:
+        boot = self._link.boot or 0
+        if "hand_back_ms" in answer.fields:
+            self.pace.hand_back_after_s = int(answer.fields["hand_back_ms"]) / 1e3
+        grants = answer.fields.get("leases") or []
+        return [
+            Lease(grant, block, boot, now)
+            for grant, block in zip(grants, answer.blocks, strict=True)
+        ]
 
     def _refused(self, answer: Answer, now: float) -> None:
         refusal = refused(answer.fields)
@@ -226,13 +234,7 @@ class Session:
         else:
             self.fail(refusal)
 
-    def _granted(
-        self, poll: _Poll, grants: list[dict[str, Any]], blocks: list[Buffer], now: float
-    ) -> None:
-        boot = self._link.boot or 0
-        fresh = [
-            Lease(grant, block, boot, now) for grant, block in zip(grants, blocks, strict=True)
-        ]
+    def _granted(self, poll: _Poll, fresh: list[Lease], now: float) -> None:
         came = sum(lease.messages for lease in fresh)
         size = sum(len(lease.block.view) for lease in fresh)
         self._not_before = 0.0

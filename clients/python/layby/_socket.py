@@ -18,6 +18,10 @@ from layby.errors import Unreachable
 
 RECONNECT_MS = 50
 RECONNECT_MAX_MS = 1_000
+DEAD_MS = 15_000
+"""A host that takes nothing for so long is gone: a new connection is made. (The protocol has no
+heartbeats on the wire; this is the kernel's.)"""
+
 
 _monitors = count(1)
 
@@ -34,6 +38,11 @@ class Dealer:
         self.monitor.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+        self.socket.setsockopt(zmq.TCP_MAXRT, DEAD_MS)
+        self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        self.socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, DEAD_MS // 1_000)
+        self.socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, DEAD_MS // 3_000)
+        self.socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
         where = f"inproc://layby-monitor-{next(_monitors)}"
         events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         self.socket.monitor(where, events)

@@ -253,7 +253,7 @@ class Client:
             except LaybyError:
                 continue  # told by the number
         left = sum(giver.unconfirmed for giver in self._hub.givers)
-        self.close(0)
+        self.close(max(0.0, deadline - self._io.clock()))
         return left
 
     def __enter__(self) -> Client:

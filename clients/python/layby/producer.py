@@ -46,11 +46,13 @@ class Producer:
         self._timeout_s = as_seconds(timeout)
         self._linger_s = as_seconds(linger)
         self._mutex = threading.Lock()
-        self._room = threading.Condition(hub.io.lock)
+        self._news = threading.Condition(hub.io.lock)
         self._batcher = Batcher(hub.limits, block_bytes)
         self._open: Future[int] | None = None
         self._due = math.inf
         self._failed: list[FailedBlock] = []
+        self._pending: set[Push] = set()
+        self._flushing = 0
         self._closed = False
         self._born = _fork.generation
         with self._io.lock:
@@ -107,7 +109,7 @@ class Producer:
         """Have the I/O thread take the open block, at once when nothing is under way."""
         if self._due == math.inf:
             now = self._io.clock()
-            self._due = now + self._linger_s if self._pusher.pushes else now
+            self._due = now + self._linger_s if self._pending else now
             self._io.wake()
 
     def _push_open(self) -> None:
@@ -116,29 +118,36 @@ class Producer:
             self._push(cut)
 
     def _push(self, cut: Cut, wait: bool = True) -> Future[int]:
-        """Takes the open future: the block that leaves is the one it belongs to."""
+        """Takes the open future: the block that leaves is the one it belongs to. Whoever is
+        interrupted while there is no room does not lose the block."""
         future, self._open = self._future(), None
         self._due = math.inf
-        with self._room:
-            while wait and not self._pusher.has_room and not self._closed:
-                self._room.wait()
-            deadline = self._io.clock() + self._timeout_s
-            push = self._pusher.add(
-                self.topic, cut.block, cut.messages, len(cut.block), deadline, _unset
-            )
-            push.done = partial(self._done, push, future)
+        with self._news:
+            try:
+                while wait and not self._pusher.has_room and not self._closed:
+                    self._news.wait()
+            finally:
+                self._add(cut, future)
         self._io.wake()
         return future
 
+    def _add(self, cut: Cut, future: Future[int]) -> None:
+        deadline = self._io.clock() + self._timeout_s
+        push = self._pusher.add(
+            self.topic, cut.block, cut.messages, len(cut.block), deadline, _unset
+        )
+        push.done = partial(self._done, push, future)
+        self._pending.add(push)
+
     def _done(self, push: Push, future: Future[int], result: int | LaybyError) -> None:
         """In the I/O thread, under the lock."""
-        pusher = self._pusher
+        self._pending.discard(push)
         if isinstance(result, LaybyError):
             self._failed.append(FailedBlock(push, result))
-        if 2 * pusher.size <= pusher.limits.bytes or not pusher.pushes:
-            self._room.notify_all()
+        if self._flushing or 2 * self._pusher.size <= self._pusher.limits.bytes:
+            self._news.notify_all()
         self._link.after.append(partial(_resolve, future, result))
-        if not pusher.pushes and self._due != math.inf:
+        if not self._pending and self._due != math.inf:
             self._due = 0.0
 
     # ---- a chore of the I/O thread
@@ -166,15 +175,22 @@ class Producer:
         with self._mutex:
             self._push_open()
         deadline = as_deadline(timeout, self._io.clock())
-        with self._room:
-            while self._pusher.pushes:
-                left = deadline - self._io.clock()
-                if left <= 0:
-                    raise TimedOut(f"{self._pusher.pushes} blocks are not confirmed yet")
-                self._room.wait(None if left == math.inf else left)
+        with self._news:
+            self._flushing += 1
+            try:
+                self._wait_for(set(self._pending), deadline)
+            finally:
+                self._flushing -= 1
             failed, self._failed = self._failed, []
         if failed:
             raise PushFailed(failed)
+
+    def _wait_for(self, pushes: set[Push], deadline: float) -> None:
+        while not pushes.isdisjoint(self._pending):
+            left = deadline - self._io.clock()
+            if left <= 0:
+                raise TimedOut(f"{len(pushes & self._pending)} blocks are not confirmed yet")
+            self._news.wait(None if left == math.inf else left)
 
     @property
     def unconfirmed(self) -> int:
@@ -192,9 +208,9 @@ class Producer:
             self._closed = True
             self._io.drop_chore(self)
             self._hub.givers.discard(self)
-            with self._room:
+            with self._news:
                 self._pusher.close()
-                self._room.notify_all()
+                self._news.notify_all()
             self._io.wake()
 
     def __enter__(self) -> Producer:

@@ -243,3 +243,18 @@ def test_closing_tells_what_is_known(it):
     it.pusher.close()
     assert isinstance(it.results[b"a"], OutcomeUnknown)
     assert isinstance(it.results[b"b"], Closed)
+
+
+def test_silence_makes_it_send_again_with_growing_patience(it):
+    it.world.broker.mute.add("push")
+    it.push(b"a", timeout=100)
+    it.world.pass_time(4.9)
+    assert it.seqs() == [1]
+    it.world.pass_time(0.2)
+    assert it.seqs() == [1, 1]
+    it.world.pass_time(9)
+    assert it.seqs() == [1, 1]
+    it.world.broker.mute.clear()
+    it.world.pass_time(2)
+    assert it.results == {b"a": 1}
+    assert it.stored == [b"a"]

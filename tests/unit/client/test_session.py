@@ -363,3 +363,17 @@ def test_a_poll_is_heard_though_what_rode_on_it_was_confirmed_before():
     it.broker.granting = True
     it.publish(b"b")
     assert it.take().data == b"b"
+
+
+def test_leases_that_cannot_be_read_go_back_as_unheard(caplog):
+    it = Consuming()
+    it.world.run()
+    damaged = bytearray(block(b"a"))
+    damaged[-1] ^= 1
+    lease = {"lease": b"L", "topic": "app", "lane": "live", "grant": 1, "lease_ms": 1000,
+             "ranges": [1, 1], "at_us": 1}  # fmt: skip
+    answer = it.broker._answer(it.polls()[0], (bytes(damaged),), n=1, leases=[lease], refused=[])
+    it.world.wire.append(answer)
+    it.world.pass_time(0.2)
+    assert [(poll["n"], poll["got"]) for poll in it.polls()] == [(1, 0), (2, 0)]
+    assert "CRC" in caplog.text

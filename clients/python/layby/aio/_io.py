@@ -201,6 +201,9 @@ def _let_go(waiter: asyncio.Future[None]) -> None:
 
 
 class Taker(Protocol):
+    @property
+    def settled(self) -> bool: ...
+
     def stop(self) -> None: ...
 
     async def close(self, timeout: Seconds = ...) -> None: ...

@@ -258,12 +258,15 @@ class Client:
         """For a client that was left open when the interpreter ends."""
         if self._closed or self._born != _fork.generation:
             return 0
-        givers = self._hub.givers
-        self._io.drain(seconds, lambda: not any(giver.unconfirmed for giver in givers))
-        left = sum(giver.unconfirmed for giver in givers)
+        self._io.drain(seconds, self._all_done)
+        left = sum(giver.unconfirmed for giver in self._hub.givers)
         self._closed = True
         self._io.close()
         return left
+
+    def _all_done(self) -> bool:
+        unconfirmed = any(giver.unconfirmed for giver in self._hub.givers)
+        return not unconfirmed and all(taker.settled for taker in self._hub.takers)
 
     async def __aenter__(self) -> Client:
         return self

@@ -56,6 +56,11 @@ class Consumer:
     def group(self) -> str:
         return self._session.terms.group
 
+    @property
+    def settled(self) -> bool:
+        """Whether every outcome given so far is durable."""
+        return self._session.settling.empty
+
     # ---- what handlers take
 
     def new_hand(self) -> Hand:

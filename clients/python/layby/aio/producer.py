@@ -45,6 +45,8 @@ class Producer:
         self._open: asyncio.Future[int] | None = None
         self._due = math.inf
         self._failed: list[FailedBlock] = []
+        self._pending: set[Push] = set()
+        self._flushing = 0
         self._closed = False
         self._born = _fork.generation
         self._pusher = Pusher(hub.link, hub.limits)
@@ -103,7 +105,7 @@ class Producer:
     def _linger(self) -> None:
         if self._due == math.inf:
             now = self._io.clock()
-            self._due = now + self._linger_s if self._pusher.pushes else now
+            self._due = now + self._linger_s if self._pending else now
             self._io.wake()
 
     def _push_open(self) -> None:
@@ -120,17 +122,18 @@ class Producer:
             self.topic, cut.block, cut.messages, len(cut.block), deadline, _unset
         )
         push.done = partial(self._done, push, future)
+        self._pending.add(push)
         self._io.wake()
         return future
 
     def _done(self, push: Push, future: asyncio.Future[int], result: int | LaybyError) -> None:
-        pusher = self._pusher
+        self._pending.discard(push)
         if isinstance(result, LaybyError):
             self._failed.append(FailedBlock(push, result))
-        if 2 * pusher.size <= pusher.limits.bytes or not pusher.pushes:
-            self._hub.link.after.append(self._news.ring)
+        if self._flushing or 2 * self._pusher.size <= self._pusher.limits.bytes:
+            self._news.ring()
         set_result(future, result)
-        if not pusher.pushes and self._due != math.inf:
+        if not self._pending and self._due != math.inf:
             self._due = 0.0
 
     # ---- a chore of the loop
@@ -151,14 +154,21 @@ class Producer:
         async with self._mutex:
             self._push_open()
         deadline = as_deadline(timeout, self._io.clock())
-        while self._pusher.pushes:
-            left = deadline - self._io.clock()
-            if left <= 0:
-                raise TimedOut(f"{self._pusher.pushes} blocks are not confirmed yet")
-            await self._news.wait(left)
+        self._flushing += 1
+        try:
+            await self._wait_for(set(self._pending), deadline)
+        finally:
+            self._flushing -= 1
         failed, self._failed = self._failed, []
         if failed:
             raise PushFailed(failed)
+
+    async def _wait_for(self, pushes: set[Push], deadline: float) -> None:
+        while not pushes.isdisjoint(self._pending):
+            left = deadline - self._io.clock()
+            if left <= 0:
+                raise TimedOut(f"{len(pushes & self._pending)} blocks are not confirmed yet")
+            await self._news.wait(left)
 
     @property
     def unconfirmed(self) -> int:

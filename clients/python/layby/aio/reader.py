@@ -34,6 +34,11 @@ class Reader:
         hub.takers.add(self)
         self._io.wake()
 
+    @property
+    def settled(self) -> bool:
+        """It has no outcomes."""
+        return True
+
     def __aiter__(self) -> Reader:
         return self
 
