@@ -52,7 +52,9 @@ class Hand:
     def results(self) -> dict[str, Any]:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        if code := self._process.wait(60):
+        code = self._process.wait(60)
+        self._close()
+        if code:
             raise ChildProcessError(f"a hand ended with {code}")
         found: dict[str, Any] = msgpack.unpackb(self._out.read_bytes())
         return found
@@ -60,6 +62,11 @@ class Hand:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 def say_ready() -> None:

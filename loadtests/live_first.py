@@ -9,6 +9,7 @@ handlers are slow. Exit 1 when a bar is missed.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -33,14 +34,16 @@ LIVE_RATE, HANDLING_S, CONSUMERS = 2_000, 0.0008, 4
 WARM_UP_US = 3_000_000
 BLOCK = 500
 FAILS_PER_SETTLE = 500
-SETTINGS = {"groups.backoff": "[1ms, 10m]", "store.segment_bytes": "64MiB"}
+DRAIN_LIVE_RATE, DRAIN_DUE_S = 100, 2.0
 
 
 @contextmanager
-def broker() -> Iterator[tuple[Path, DaemonProcess, Peer]]:
-    """A daemon over a new store, and a connection to it."""
+def broker(backoff: str = "1ms") -> Iterator[tuple[Path, DaemonProcess, Peer]]:
+    """A daemon over a new store, and a connection to it. What fails is due again after `backoff`,
+    and what fails again not any more in our time."""
+    settings = {"groups.backoff": f"[{backoff}, 10m]"}
     with tempfile.TemporaryDirectory(prefix="layby-live-") as folder, zmq.Context() as context:
-        daemon = DaemonProcess(Path(folder), SETTINGS)
+        daemon = DaemonProcess(Path(folder), settings)
         with daemon:
             peer = Peer(context, daemon.url)
             try:
@@ -49,9 +52,9 @@ def broker() -> Iterator[tuple[Path, DaemonProcess, Peer]]:
                 peer.close()
 
 
-def push_many(peer: Peer, messages: int) -> None:
+def push_many(peer: Peer, messages: int, kind: bytes = b"live") -> None:
     for done in range(0, messages, BLOCK):
-        bodies = [body(b"live", now_us()) for _ in range(min(BLOCK, messages - done))]
+        bodies = [body(kind, now_us()) for _ in range(min(BLOCK, messages - done))]
         peer.ask("push", block(bodies), topic=TOPIC)
 
 
@@ -123,30 +126,36 @@ def compare(seconds: float, pairs: int, deferred: int) -> bool:
 
 
 def drain_run(consumers: int, deferred: int, within_s: float) -> float:
-    """Seconds until the defer queue is empty, with 100 live messages a second."""
-    with broker() as (folder, daemon, peer):
-        fill_defer_queue(peer, deferred)
+    """Seconds from when so many messages are due until none is left, beside live traffic."""
+    with broker(f"{DRAIN_DUE_S:g}s") as (folder, daemon, peer):
         hands = start_consumers(folder, daemon.url, consumers, HANDLING_S)
-        producer = start(folder, "produce", daemon.url, 100, within_s, 0)
+        producer = start(folder, "produce", daemon.url, DRAIN_LIVE_RATE, within_s + 60, 0)
         producer.wait_ready()
-        began_us = now_us()
-        took_s = float("inf")
-        while now_us() - began_us < within_s * 1e6:
-            if not counts(peer)["deferred"]:
-                took_s = (now_us() - began_us) / 1e6
-                break
-            time.sleep(0.02)
+        push_many(peer, deferred, b"poison")
+        wait_for(peer, deferred, within_s)
+        failed_us = now_us()
+        took_s = wait_for(peer, 0, DRAIN_DUE_S + within_s) - (failed_us / 1e6 + DRAIN_DUE_S)
         producer.kill()
         stopped(hands)
-    return took_s
+    return max(0.0, took_s)
+
+
+def wait_for(peer: Peer, deferred: int, within_s: float) -> float:
+    """The second in which so many messages are deferred; infinite when that does not come."""
+    end_us = now_us() + int(within_s * 1e6)
+    while now_us() < end_us:
+        if counts(peer)["deferred"] == deferred:
+            return now_us() / 1e6
+        time.sleep(0.02)
+    return math.inf
 
 
 def drains(seconds: float, deferred: int) -> bool:
-    print(f"drain of {deferred} deferred messages beside 100 live ones a second")
+    print(f"{deferred} messages are due beside {DRAIN_LIVE_RATE} live ones a second")
     good = True
     for consumers in (1, 2, 3, 4):
         took_s = drain_run(consumers, deferred, seconds)
-        good &= bar(f"{consumers} consumers, seconds", took_s, seconds)
+        good &= bar(f"seconds until {consumers} consumers have drained them", took_s, seconds)
     return good
 
 

@@ -1,7 +1,7 @@
 """`python -m loadtests.run SCENARIO`: one load run without a browser, its account, its report.
 
-Owns the run: a daemon of its own over a temporary store (or the one at `--url`), locust's runner,
-the end. The account is always demanded; `--judge-times` demands the scenario's bars as well.
+Owns the run: a daemon of its own over a temporary store, locust's runner, the end. The account is
+always demanded; `--judge-times` demands the scenario's bars as well.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from locust.env import Environment  # isort: skip
 from locust.html import get_html_report  # isort: skip
 
 import argparse
+import logging
 import resource
 import sys
 import tempfile
@@ -18,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gevent
-import zmq.green
 
 from loadtests.daemon import DaemonProcess
 from loadtests.scenarios import MAX_ATTEMPTS, SCENARIOS, SETTINGS, Scenario
-from loadtests.wire import Peer, positions
+from loadtests.users import GreenPeer
+from loadtests.wire import positions
 from loadtests.world import GROUP, World, now_us
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def load(scenario: Scenario, url: str, seconds: float) -> World:
     runner = env.create_local_runner()
     world = World(seconds, MAX_ATTEMPTS)
     env.world = world  # type: ignore[attr-defined]
+    logging.getLogger("locust.runners").setLevel(logging.ERROR)  # it minds starting all at once
     users = sum(user.fixed_count for user in scenario.users)
     runner.start(users, spawn_rate=users)
     world.start_us = now_us()
@@ -59,8 +61,7 @@ def load(scenario: Scenario, url: str, seconds: float) -> World:
 
 def dead_and_left(url: str) -> tuple[list[int], str]:
     """The dead of the group, and what the broker counts beside: it must be nothing."""
-    context = zmq.green.Context()
-    peer = Peer(context, url)
+    peer = GreenPeer(url)
     counts = peer.ask("group", group=GROUP).map
     dead: list[int] = []
     more = True
@@ -69,7 +70,6 @@ def dead_and_left(url: str) -> tuple[list[int], str]:
         dead += [at for row in page["parked"] for at in positions([row["from"], row["to"]])]
         more = page["more"]
     peer.close()
-    context.term()
     left = {key: counts[key] for key in ("waiting", "out", "deferred") if counts[key]}
     if counts["dead"] != len(dead):
         left["dead"] = counts["dead"]

@@ -11,7 +11,7 @@ import struct
 import time
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgpack
 import zmq
@@ -73,6 +73,10 @@ class Answer:
     map: dict[str, Any]
     blocks: list[bytes]
 
+    @classmethod
+    def of(cls, frames: list[bytes]) -> Self:
+        return cls(msgpack.unpackb(frames[0]), frames[1:])
+
     def __getitem__(self, key: str) -> Any:
         return self.map[key]
 
@@ -125,10 +129,7 @@ class Peer:
 
     def receive(self, wait_ms: int) -> Answer | None:
         """The next answer, if one comes in time."""
-        if not self.socket.poll(wait_ms):
-            return None
-        head, *frames = self.socket.recv_multipart()
-        return Answer(msgpack.unpackb(head), frames)
+        return Answer.of(self.socket.recv_multipart()) if self.socket.poll(wait_ms) else None
 
     def ask(
         self, op: str, frame: bytes | None = None, *, within_s: float = 10.0, **fields: object

@@ -115,7 +115,7 @@ class World:
     # ---- the end
 
     def missing(self) -> int:
-        """Confirmed messages that are neither acked nor failed for the last time."""
+        """Messages under way, or confirmed and neither acked nor failed for the last time."""
         failures: dict[int, int] = {}
         ended = set()
         for record in self._handled.values():
@@ -125,7 +125,8 @@ class World:
                     ended.add(record.position)
             elif record.outcome == ACK:
                 ended.add(record.position)
-        return sum(push.position not in ended for push in self.pushed)
+        unended = sum(push.position not in ended for push in self.pushed)
+        return unended + len(self._under_way)
 
     def account(self, dead: Iterable[int]) -> Account:
         return audit(
