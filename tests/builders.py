@@ -99,7 +99,8 @@ class Table:
     # ---- events in
 
     def step(self, event: ev.Event) -> list[fx.Effect]:
-        """One turn: the event, then what is due."""
+        """One turn: the event, then what is due. No two turns are at the same time."""
+        self.now += 1
         sent = self.take(self.broker.step(event, self.now))
         at = self.broker.next_deadline()
         return sent + (self.tick() if at is not None and at <= self.now else [])

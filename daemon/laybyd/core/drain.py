@@ -82,7 +82,7 @@ class Drain:
         """A lease lasts about a drain slice, by the measured time of deferred messages."""
         if deferred_us is None:
             return 1
-        return max(1, int(self._parts.settings.drain_slice_us / max(1.0, deferred_us)))
+        return max(1, round(self._parts.settings.drain_slice_us / max(1.0, deferred_us)))
 
     def look_again_at(self, now: int) -> int | None:
         """When the answer may be another one though nothing happens."""

@@ -12,7 +12,6 @@ from laybyd.core.intervals import Range, RangeSet
 from laybyd.core.leases import Lease
 from laybyd.core.parts import Parts
 from laybyd.core.rules import News, Trouble, cut, part_of
-from laybyd.core.sessions import Session
 from laybyd.core.types import LIVE, Parked
 
 EXPIRED = "lease expired"
@@ -29,11 +28,8 @@ class Expiry:
     def end(self, lease: Lease, reason: str, now: int, parting: bool = False) -> None:
         """`parting`: the session says goodbye, so what it does not name was not started; else
         without progress since the grant the whole rest is suspect."""
-        session = lease.session
-        if parting or session.progress_us >= lease.granted_us:
-            named = worked_on(session, lease)
-        else:
-            named = list(lease.open)
+        knows = parting or has_reported(lease)
+        named = worked_on(lease) if knows else list(lease.open)
         not_started = RangeSet(lease.open)
         for run in named:
             not_started.remove(*run)
@@ -154,6 +150,14 @@ class Expiry:
         return rules.failed(part, trouble) if one_alone else rules.set_apart(part, trouble)
 
 
-def worked_on(session: Session, lease: Lease) -> list[Range]:
+def has_reported(lease: Lease) -> bool:
+    """Its session has told what it works on since the lease was given: only then does a name
+    that it told mean this lease."""
+    return lease.session.progress_us > lease.granted_us
+
+
+def worked_on(lease: Lease) -> list[Range]:
     """What of the lease's open messages the session named last, in order of position."""
-    return [run for one in lease.open for run in session.named.overlap(*one)]
+    if not has_reported(lease):
+        return []
+    return [run for one in lease.open for run in lease.session.named.overlap(*one)]

@@ -18,7 +18,7 @@ from laybyd.core.parts import Parts
 from laybyd.core.rules import News, cut, cut_text, deliveries_before
 from laybyd.core.sessions import Session, Waiting
 from laybyd.core.settle import Settler
-from laybyd.core.types import DEFERRED, LIVE, Parked, Piece
+from laybyd.core.types import DEFERRED, LIVE, Parked
 
 ANSWER_MAP_BYTES = 48 << 10
 HISTORY_SHOWN = 4
@@ -95,7 +95,7 @@ class Granter:
             share = min(share, -(-there * waiting.idle // hands))
         if session.live_us is not None:
             slice_us = parts.settings.live_slice_us * session.handlers
-            share = min(share, max(1, int(slice_us / max(1.0, session.live_us))))
+            share = min(share, max(1, round(slice_us / max(1.0, session.live_us))))
         return max(1, share)
 
     def _lease_live(self, session: Session, spans: list[Span], now: int) -> Grant:
@@ -115,7 +115,7 @@ class Granter:
                 number=self._next_number(),
                 lease_ms=lease.lease_us // 1_000,
                 alone=False,
-                pieces=tuple(Piece(span.first, span.last, span.row.first) for span in spans),
+                pieces=lease.pieces(),
                 at_us=row.at_us,
                 deliveries=tuple(deliveries),
             ),
@@ -136,6 +136,9 @@ class Granter:
             parts.deferred.put_back(waits.record, waits.undone)
         records_out = [Held(*waits) for waits in taken[:fitting]]
         records_out[0] = self._cut_to(records_out[0], waiting, now)
+        records_out.sort(key=lambda held: held.first)
+        # Its bytes are read from the state store: they must be on their way there before it.
+        parts.journal.flush()
         self._sent(waiting, [self._lease_deferred(session, records_out, guard, now)], now)
         return True
 
@@ -177,7 +180,7 @@ class Granter:
             number=self._next_number(),
             lease_ms=lease.lease_us // 1_000,
             alone=lease.alone,
-            pieces=tuple(_piece(held.record) for held in records),
+            pieces=lease.pieces(),
             at_us=first.at_us,
             attempts=self._attempts(records),
             deliveries=self._deliveries(records),
@@ -221,11 +224,6 @@ class Granter:
         session.idle = max(0, session.idle - messages)
         self._parts.load.note(session, now)
         self._answer(waiting, tuple(grants), now)
-
-
-def _piece(record: Parked) -> Piece:
-    lane = LIVE if record.in_log else DEFERRED
-    return Piece(record.first, record.last, record.block, lane)
 
 
 def _lines(record: Parked) -> tuple[Line, ...]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from laybyd.core.intervals import ByPosition, Range, RangeSet
 from laybyd.core.live import Span
-from laybyd.core.types import LIVE, Parked
+from laybyd.core.types import DEFERRED, LIVE, Parked, Piece
 
 if TYPE_CHECKING:
     from laybyd.core.sessions import Session
@@ -75,7 +75,7 @@ class Lease:
     ) -> None:
         self.id = lease_id
         self.session = session
-        self.lane = LIVE if records is None else "deferred"
+        self.lane = LIVE if records is None else DEFERRED
         self.spans = spans or []
         self.records: ByPosition[Held] = ByPosition(records or ())
         self.ranges = RangeSet((one.first, one.last) for one in (records or self.spans))
@@ -97,6 +97,19 @@ class Lease:
                 found.append(self.spans[at].cut(first, last))
             at += 1
         return found
+
+    def pieces(self) -> tuple[Piece, ...]:
+        """Where the bytes of its open messages are, in the order they were given."""
+        if self.lane == LIVE:
+            return tuple(
+                Piece(first, last, span.row.first)
+                for span in self.spans
+                for first, last in self.open.overlap(span.first, span.last)
+            )
+        return tuple(
+            Piece(record.first, record.last, record.block, LIVE if record.in_log else DEFERRED)
+            for record, _ in self.records
+        )
 
     def close(self, first: int, last: int) -> None:
         """These open messages are no longer this lease's business."""

@@ -205,15 +205,20 @@ class Live:
     # ---- messages go out ------------------------------------------------------------------------
 
     def take(self, room: Room, session: bytes, others_wait: bool) -> list[Span]:
-        """The spans of one lease; what came back goes first."""
-        spans = self._take_returned(room, session, others_wait) if len(self.returned) else []
-        return spans or self._take_new(room)
+        """The spans of one lease; what came back goes first, also when it does not fit."""
+        if len(self.returned):
+            spans = self._take_returned(room, session, others_wait)
+            if spans is not None:
+                return spans
+        return self._take_new(room)
 
-    def _take_returned(self, room: Room, session: bytes, others_wait: bool) -> list[Span]:
-        packing = _Packing(room)
+    def _take_returned(self, room: Room, session: bytes, others_wait: bool) -> list[Span] | None:
+        """None: nothing of it is for this session."""
+        packing = None
         for span in self.returned:
             if others_wait and span.session == session and span.releases >= NOT_AGAIN_RELEASES:
                 continue
+            packing = packing or _Packing(room)
             if not packing.takes(span.row):
                 break
             taken = packing.add(span)
@@ -223,6 +228,8 @@ class Live:
             if taken.last < span.last:
                 self.returned.add(span._replace(first=taken.last + 1))
                 break
+        if packing is None:
+            return None
         self.ready -= packing.messages
         return packing.close()
 

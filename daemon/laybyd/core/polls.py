@@ -6,6 +6,7 @@ Owns a session's numbering of polls and the answers to them. Must never know wha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 
 from laybyd.core.effects import Deliver, Effect, Grant, Lost
 from laybyd.core.events import Poll
@@ -132,8 +133,12 @@ class Polls:
         self._parts.timers.cancel(("poll", session))
 
     def _repeat(self, session: Session, event: Poll, settlement: Settlement) -> None:
-        """The answer was lost: the same leases again, but for those that are over."""
-        grants = tuple(grant for grant in session.grants if grant.lease in session.leases)
+        """The answer was lost: the same leases again, with what of them is not over."""
+        grants = tuple(
+            what_is_left(grant, session.leases[grant.lease])
+            for grant in session.grants
+            if grant.lease in session.leases
+        )
         n, name, slow_ms = session.n, self._parts.record.name, self._slow_ms
         why = "" if grants else NOTHING
         self.speak(
@@ -233,6 +238,21 @@ class Polls:
         session.grants = tuple(
             _shortened(grant, kept) if grant.lease == lease else grant for grant in session.grants
         )
+
+
+def what_is_left(grant: Grant, lease: Lease) -> Grant:
+    """The grant without what was settled meanwhile: the bytes of that may be gone, and those of
+    the rest may have moved."""
+    was = [at for one in grant.pieces for at in range(one.first, one.last + 1)]
+    if lease.left == len(was):
+        return grant
+    is_left = [at in lease.open for at in was]
+    return grant._replace(
+        pieces=lease.pieces(),
+        attempts=tuple(compress(grant.attempts, is_left)),
+        deliveries=tuple(compress(grant.deliveries, is_left)),
+        history=tuple(compress(grant.history, is_left)),
+    )
 
 
 def _shortened(grant: Grant, kept: int) -> Grant:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from laybyd.core.expiry import Expiry
+from laybyd.core.expiry import Expiry, has_reported
 from laybyd.core.intervals import Range, RangeSet
 from laybyd.core.leases import Lease
 from laybyd.core.parts import Parts
@@ -64,7 +64,7 @@ class Reports:
         stuck = [one for one in session.working if one.limit_us <= now]
         session.working = [one for one in session.working if one.limit_us > now]
         for first, last, _ in stuck:
-            for lease in list(session.leases.values()):
+            for lease in filter(has_reported, list(session.leases.values())):
                 self._expiry.take_stuck(lease, first, last, now)
         self.watch(session)
 

@@ -1,5 +1,7 @@
 """Polls and sessions: numbers, repeats, replacements, waiting, and why nothing came."""
 
+import pytest
+
 from laybyd.core import effects as fx
 from laybyd.core import events as ev
 from laybyd.core.types import Outcome
@@ -75,6 +77,29 @@ def test_a_repeated_answer_leaves_out_leases_that_are_over():
     table.settle(first.leases[0])
     (again,) = table.poll(n=1)
     assert (again.leases, again.why) == ((), "nothing")
+
+
+@pytest.mark.parametrize("lane", ["live", "deferred"])
+def test_a_repeated_answer_holds_what_is_not_settled_yet(lane):
+    table = Table()
+    table.push("app", 5)
+    if lane == "deferred":
+        table.settle(table.lease("maker"), outcome=Outcome.DEFER, delay_ms=0)
+        table.step_goodbye("maker")
+    table.poll(n=1)
+    table.wait(SECOND)
+    grant = table.last_lease("one")
+    assert (grant.lane, positions(grant)) == (lane, [1, 2, 3, 4, 5])
+    table.settle(grant, (2, 2))
+    table.settle(grant, (4, 4), outcome=Outcome.FAIL)
+    (again,) = table.poll(n=1)
+    (left,) = again.leases
+    assert positions(left) == [1, 3, 5]
+    assert len(left.deliveries) == (0 if lane == "live" else 3)
+    if lane == "deferred":
+        held = {(1, piece.block) for piece in left.pieces}
+        assert held <= table.state.bodies
+    assert table.settle(left) == []
 
 
 def test_a_poll_sent_again_while_it_waits_moves_to_the_new_connection():
