@@ -86,7 +86,7 @@ class Batcher:
             raise TooLarge(text, {"code": "too_large"})
 
     def _fits(self, size: int, time_us: int | None) -> bool:
-        if self._size + size > self._target:
+        if self._size + size > self._target or self.full:
             return False
         if (time_us is None) is not (self._times is None):
             return False  # a block has the times of all its messages or of none
@@ -150,7 +150,8 @@ class Batcher:
             first = after
 
     def _is_full(self, size: int, messages: int) -> bool:
-        return size + PER_MESSAGE * messages >= self._target
+        limit = self._limits.max_messages
+        return size + PER_MESSAGE * messages >= self._target or messages >= limit
 
     def _after(self, ends: list[int], first: int, total: int) -> int:
         """Where a block that begins at `first` ends, by its bytes and its messages."""
@@ -169,7 +170,7 @@ class Batcher:
         taken = 0
         for body, length in zip(bodies, lengths, strict=True):
             size = length + PER_MESSAGE + self._side_cost(b"", b"", None)
-            if not self._fits(size, None) or self.full:
+            if not self._fits(size, None):
                 break
             self._append(body, b"", b"", None)
             self._size += size

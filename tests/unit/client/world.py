@@ -9,6 +9,8 @@ from tests.unit.client.fake_broker import FakeBroker
 
 
 class World:
+    """`cut`: requests do not arrive. `deaf`: they do, and their answers do not."""
+
     def __init__(self) -> None:
         self.now = 1_000.0
         self.broker = FakeBroker()
@@ -16,6 +18,7 @@ class World:
         self.link.connected(self.now)
         self.wire: deque[list[bytes]] = deque()
         self.cut = False
+        self.deaf = False
 
     def run(self) -> None:
         """Until nothing moves any more."""
@@ -25,8 +28,8 @@ class World:
                 break
             while self.link.outbox:
                 frames = self.link.outbox.popleft()
-                if not self.cut:
-                    self.wire.extend(self.broker.handle(frames))
+                answers = [] if self.cut else self.broker.handle(frames)
+                self.wire.extend([] if self.deaf else answers)
             self.hear()
         else:
             raise AssertionError("the link and the broker do not come to rest")
