@@ -77,12 +77,7 @@ _DELIVERIES = [
         FULL.bytes(),
     ),
     good("poll-deferred", _delivered(RETRIED), PLAIN.bytes()),
-    good(
-        "poll-no-hand-back",
-        {key: value for key, value in _delivered(LEASED).items() if key != "hand_back_ms"},
-        PLAIN.bytes(),
-        note="a group with hand_back_after_ms 0",
-    ),
+    good("poll-hand-back-0", _delivered(LEASED, hand_back_ms=0), PLAIN.bytes()),
     good("poll-alone", _delivered(LEASED | {"lane": "deferred", "alone": True}), PLAIN.bytes()),
     good(
         "poll-settle-refused",

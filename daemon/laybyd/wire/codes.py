@@ -129,7 +129,7 @@ CODES = {
             "lease_unknown",
             "yours",
             False,
-            "No such lease was issued in this boot.",
+            "No such lease was issued to this group.",
             "Send the lease's bytes as received, to the broker and group they came from.",
         ),
         Code(

@@ -125,7 +125,7 @@ def _deliver(effect: Deliver, blocks: Blocks, boot: int) -> list[Any]:
     answer |= {"n": effect.n, "leases": leases, "refused": _lost(effect.refused)}
     if effect.why:
         answer["why"] = effect.why
-    elif effect.hand_back_ms:
+    else:
         answer["hand_back_ms"] = effect.hand_back_ms
     packed = msgpack.packb(answer)
     for key in ("history", "deliveries", "attempts"):

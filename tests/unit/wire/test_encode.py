@@ -54,7 +54,7 @@ EFFECTS = {
         Deliver(Caller(b"peer", (), 9), "g", 3, (GRANT,), hand_back_ms=30),
         (BLOCK,),
     ),
-    "poll-no-hand-back": (Deliver(ANYBODY, "g", 3, (GRANT,)), (BLOCK,)),
+    "poll-hand-back-0": (Deliver(ANYBODY, "g", 3, (GRANT,)), (BLOCK,)),
     "poll-deferred": (Deliver(ANYBODY, "g", 3, (RETRIED,), hand_back_ms=30), (BLOCK,)),
     "poll-alone": (
         Deliver(ANYBODY, "g", 3, (GRANT._replace(lane="deferred", alone=True),), hand_back_ms=30),
