@@ -126,27 +126,26 @@ class Granter:
     def _give_deferred(self, waiting: Waiting, now: int, guard: bool) -> bool:
         """One lease, and nothing beside it."""
         parts, session = self._parts, waiting.session
+        messages = min(waiting.credit, parts.settings.max_out - parts.leases.out)
         wanted = self._drain.lease_records(self._settler.deferred_us)
-        records = min(wanted, waiting.credit)
-        taken = parts.deferred.take(now, waiting.credit, records)
+        taken = parts.deferred.take(now, messages, min(wanted, messages))
         if not taken:
             return False
         fitting = self._fitting(taken, waiting.credit_bytes)
         for waits in taken[fitting:]:
             parts.deferred.put_back(waits.record, waits.undone)
         records_out = [Held(*waits) for waits in taken[:fitting]]
-        records_out[0] = self._cut_to(records_out[0], waiting, now)
+        records_out[0] = self._cut_to(records_out[0], messages, waiting.credit_bytes, now)
         records_out.sort(key=lambda held: held.first)
         # Its bytes are read from the state store: they must be on their way there before it.
         parts.journal.flush()
         self._sent(waiting, [self._lease_deferred(session, records_out, guard, now)], now)
         return True
 
-    def _cut_to(self, held: Held, waiting: Waiting, now: int) -> Held:
+    def _cut_to(self, held: Held, messages: int, size: int, now: int) -> Held:
         """A range of suspects may be more than was asked for: then only its beginning goes out."""
         record = held.record
-        bytes_fit = waiting.credit_bytes * record.messages // max(1, record.size)
-        messages = max(1, min(waiting.credit, bytes_fit))
+        messages = max(1, min(messages, size * record.messages // max(1, record.size)))
         if messages >= record.messages:
             return held
         middle = record.first + messages

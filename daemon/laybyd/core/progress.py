@@ -63,10 +63,24 @@ class Reports:
         """Take what is over its limit from its lease; the lease goes on."""
         stuck = [one for one in session.working if one.limit_us <= now]
         session.working = [one for one in session.working if one.limit_us > now]
-        for first, last, _ in stuck:
-            for lease in filter(has_reported, list(session.leases.values())):
-                self._expiry.take_stuck(lease, first, last, now)
+        for one in stuck:
+            later = self._take(session, one, now)
+            if later:
+                session.working.append(one._replace(limit_us=later))
         self.watch(session)
+
+    def _take(self, session: Session, one: Working, now: int) -> int:
+        """A handler may have been at it since before the lease (of an earlier boot, say): a lease
+        is held against nobody before it was given. Gives when to look again, or 0."""
+        later = 0
+        for lease in filter(has_reported, list(session.leases.values())):
+            if lease.open.overlap(one.first, one.last):
+                earliest = lease.granted_us + self._parts.settings.max_handling_us
+                if earliest > now:
+                    later = max(later, earliest)
+                else:
+                    self._expiry.take_stuck(lease, one.first, one.last, now)
+        return later
 
     def _limit(self, session: Session, held: Sequence[int], one: Range, since: int) -> int:
         """From its start: `max_handling`, unless the application asked for more."""

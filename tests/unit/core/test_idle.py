@@ -167,6 +167,17 @@ def test_a_deferred_lease_has_one_topic():
     assert (grant.topic, positions(grant)) == ("web", [2, 4, 6])
 
 
+def test_deferred_work_keeps_to_what_a_group_may_have_out():
+    table = a_table(8, drain_slice_us=SECOND, max_out=3)
+    table.poll("other", handlers=5, idle=0)
+    table.poll("one")
+    table.wait(5 * MS)
+    table.wait(1 * MS)
+    table.settle(table.last_lease("one"))
+    table.poll("one")
+    assert len(positions(table.last_lease("one"))) == 3
+
+
 # ---- the guards of a busy group -----------------------------------------------------------------
 
 

@@ -151,10 +151,25 @@ def test_a_message_that_takes_too_long_is_taken_from_its_lease_alone():
 def test_a_range_that_takes_too_long_is_split_uncounted():
     table = a_table()
     table.lease("one")
-    table.extend("one", [(1, 4, 20_000)])
-    table.wait(0)
+    for age_ms in (0, 8_000):
+        table.extend("one", [(1, 4, age_ms)])
+        table.wait(8 * SECOND)
     assert table.parked() == [(1, 2), (3, 4)]
     assert table.record(1).attempts == 0
+
+
+def test_no_handling_is_longer_than_the_lease_it_is_under():
+    table = a_table()
+    table.lease("one")
+    table.restart()
+    table.wait(SECOND)
+    table.poll("one", n=1)
+    table.extend("one", [(3, 3, 60_000)])
+    assert table.group()["deferred"] == 0, "it was at it before this lease"
+    table.wait(8 * SECOND)
+    table.extend("one", [(3, 3, 68_000)])
+    table.wait(8 * SECOND)
+    assert table.record(3).attempts == 1
 
 
 def test_only_the_applications_own_extend_moves_the_limit():
