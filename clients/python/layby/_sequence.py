@@ -227,6 +227,10 @@ class Sequence:
         elif refusal.retryable:
             push.refusal = refusal
             self._again(now + (refusal.retry_ms / 1e3 or RETRY_S))
+        elif push.uncertain and "expected" not in answer.fields:
+            behind = [other for other in self.window.values() if other.seq >= push.seq]
+            self._end(behind, f"{refusal}; but an earlier sending of it may have been stored")
+            self._given_up(self, [])
         else:
             self._fail_for_good(push, refusal)
 

@@ -258,3 +258,26 @@ def test_silence_makes_it_send_again_with_growing_patience(it):
     it.world.pass_time(2)
     assert it.results == {b"a": 1}
     assert it.stored == [b"a"]
+
+
+def test_a_refusal_for_good_after_a_lost_answer_is_unknown(it):
+    it.world.deaf = True
+    it.push(b"a")
+    it.push(b"b")
+    it.world.run()
+    it.world.deaf = False
+    it.world.broker.refuse("push", "not_allowed", retryable=False)
+    it.world.reconnect()
+    assert all(isinstance(it.results[data], OutcomeUnknown) for data in (b"a", b"b"))
+    assert "not_allowed" in str(it.results[b"a"])
+    assert it.stored == [b"a", b"b"]
+
+
+def test_a_refusal_that_looked_at_the_sequence_is_certain(it):
+    it.world.cut = True
+    it.push(b"a")
+    it.world.run()
+    it.world.cut = False
+    it.world.broker.refuse("push", "not_allowed", retryable=False, expected=1)
+    it.world.reconnect()
+    assert it.results[b"a"].code == "not_allowed"
