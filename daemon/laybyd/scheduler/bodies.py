@@ -33,6 +33,14 @@ class DamagedBody(Exception):
         self.last = last
 
 
+class GoneBody(Exception):
+    """The position was trimmed from the log, which begins at `start` now."""
+
+    def __init__(self, start: int) -> None:
+        super().__init__(f"the log begins at {start} now")
+        self.start = start
+
+
 class Bodies:
     """Reads for one thread. `max_bytes` bounds a packed block."""
 
@@ -45,7 +53,7 @@ class Bodies:
     ) -> tuple[object, int]:
         """One block of the pieces, or of as many of the first ones as fit one; and how many.
 
-        Raises DamagedBody. A whole stored block is passed on as it is, without a copy.
+        Raises DamagedBody, GoneBody. A whole stored block is passed on as it is, without a copy.
         """
         sources = [self._source(gid, piece, hits) for piece in pieces]
         if len(pieces) == 1 and _is_whole(sources[0], pieces[0]):
@@ -68,7 +76,10 @@ class Bodies:
         return self._logged(piece) if hit is None else hit
 
     def _logged(self, piece: Piece) -> bytes:
-        row, body = self._store.read(piece.first)
+        try:
+            row, body = self._store.read(piece.first)
+        except KeyError:
+            raise GoneBody(self._store.facts().start) from None
         if row.first != piece.block or not blocks.crc_ok(body):
             raise DamagedBody(row.first, row.last)
         return body

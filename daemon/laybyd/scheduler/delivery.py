@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from laybyd.core.effects import Deliver, Effect, Grant, ReadOut, Refuse, Reply
 from laybyd.core.events import Damaged, Event, Shortened
 from laybyd.core.types import LIVE, Piece
-from laybyd.scheduler.bodies import Bodies, DamagedBody
+from laybyd.scheduler.bodies import Bodies, DamagedBody, GoneBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,7 +94,8 @@ def _shorten(grant: Grant, kept: int) -> Grant:
 
 
 def _read_out(bodies: Bodies, effect: ReadOut, hits: Mapping[int, object]) -> Assembled:
-    """As many runs as fit; a shortened one ends the answer and `next` says where to go on."""
+    """As many runs as fit; a shortened one ends the answer and `next` says where to go on. What
+    was trimmed meanwhile is passed over: a read holds nothing in the log."""
     blocks: list[object] = []
     runs: list[tuple[str, tuple[Piece, ...]]] = []
     next_position = effect.next
@@ -109,6 +110,9 @@ def _read_out(bodies: Bodies, effect: ReadOut, hits: Mapping[int, object]) -> As
     except DamagedBody as damage:
         fields = {"next": damage.last + 1}
         return Assembled(Outgoing(Refuse(effect.caller, "damaged", str(damage), 0, fields)))
+    except GoneBody as gone:
+        next_position = max(gone.start, effect.next)
+        blocks, runs = [], []
     return Assembled(
         Outgoing(effect._replace(blocks=tuple(runs), next=next_position), tuple(blocks))
     )

@@ -99,6 +99,11 @@ def test_a_read_of_damage_is_refused_with_the_way_round_it(bodies, store):
     assert (refusal.code, refusal.fields) == ("damaged", {"next": 5})
 
 
+def test_a_read_passes_over_what_was_trimmed_meanwhile(bodies):
+    made = assemble(bodies, 0, ReadOut(CALLER, (("app", (Piece(9, 9, 9),)),), next=10), {})
+    assert (made.outgoing.effect.blocks, made.outgoing.effect.next) == ((), 10)
+
+
 def test_parked_pieces_are_for_the_state_thread():
     assert not needs_state(deliver(Piece(1, 1, 1)))
     assert needs_state(deliver(Piece(1, 1, 1, DEFERRED)))
