@@ -62,6 +62,7 @@ class Broker:
         for group in self._groups:
             self._deadlines.set(group.record.gid, now)
         self._trimmer.touch(now)
+        self._quiescing = False
         self._quiesce_until: int | None = None
         self._quiesced = False
         self._operator = Operator(self._world(now))
@@ -77,7 +78,7 @@ class Broker:
             self._out,
             lambda: (self._trimmer.earliest, self._log_end),
             self._touch,
-            lambda: self._quiesce_until is not None,
+            lambda: self._quiescing,
             now,
         )
 
@@ -130,7 +131,7 @@ class Broker:
             self._deadlines.next(),
             self._reads.next_deadline,
             self._trimmer.next_at,
-            None if self._quiesced else self._quiesce_until,
+            self._quiesce_until,
         )
         return min((at for at in times if at is not None), default=None)
 
@@ -140,7 +141,7 @@ class Broker:
         return 0 if known is None else known.record.gid
 
     def _taken(self, now: int) -> list[Effect]:
-        if self._quiesce_until is not None and not self._quiesced:
+        if self._quiescing and not self._quiesced:
             self._finish_quiesce(now)
         taken = self._out[:]
         self._out.clear()
@@ -177,7 +178,7 @@ class Broker:
         if self._groups.is_planned(event.group):
             self._groups.held_up[event.group].append(event)
             return None
-        if self._quiesce_until is not None:
+        if self._quiescing:
             self._refuse(event.caller, "quiescing", "the broker is stopping; poll again later")
             return None
         if event.topics is None:
@@ -337,8 +338,9 @@ class Broker:
 
     def _quiesce(self, event: events.Quiesce, now: int) -> None:
         """Nothing new is taken in, nothing more is handed out; what is out may be settled."""
-        if self._quiesce_until is not None:
+        if self._quiescing:
             return
+        self._quiescing = True
         self._quiesce_until = now + self._settings.quiesce_us
         self._pushes.quiescing = True
         self._reads.close()
@@ -347,10 +349,11 @@ class Broker:
             self._touch(group)
 
     def _finish_quiesce(self, now: int) -> None:
-        assert self._quiesce_until is not None, "not quiescing"
         out = any(group.parts.leases.out for group in self._groups)
-        if out and now < self._quiesce_until:
+        if out and self._quiesce_until is not None and now < self._quiesce_until:
             return
+        # Nothing is left to wait for but commits, and those report by themselves.
+        self._quiesce_until = None
         for group in self._groups:
             group.parts.journal.flush()
         if not self._commits:

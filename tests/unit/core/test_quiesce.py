@@ -88,3 +88,18 @@ def test_nothing_is_handed_out_while_quiescing():
     table.wait(3 * SECOND)
     assert table.quiesced == 1, "the lease has run out"
     assert table.broker.next_deadline() is None or table.wait(60 * SECOND) == []
+
+
+def test_a_broker_past_its_time_sleeps_until_the_last_commit_is_durable():
+    table = Table(settings(quiesce_us=SECOND))
+    table.push("app", 2)
+    grant = table.lease("one")
+    table.hold = {fx.Commit}
+    table.step(ev.Settle(a_caller(), "g", (a_verdict(grant, (1, 1)),)))
+    quiescing(table)
+    table.wait(SECOND)
+    at = table.broker.next_deadline()
+    assert at is None or at > table.now
+    assert table.quiesced == 0
+    table.release()
+    assert table.quiesced == 1
