@@ -173,8 +173,9 @@ class Session:
 
     def _place(self, poll: _Poll, now: float) -> None:
         poll.id = self._link.claim(lambda answer, heard: self._answered(poll, answer, heard))
-        entries = self.settling.ride(poll.id, now + WAIT_S + GRACE_S)
-        if entries:
+        if poll.idle:
+            self.settling.leave(now)  # whoever is idle must not wait for a commit
+        elif entries := self.settling.ride(poll.id, now + WAIT_S + GRACE_S):
             poll.fields["settle"] = entries
         self._poll = poll
         self._send(poll, now)

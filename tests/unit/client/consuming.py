@@ -80,6 +80,12 @@ class Consuming:
         self.session.waiting = 1
         self.world.run()
 
+    def fetch_ahead(self) -> None:
+        """A poll while nobody is idle, as when a batch is being filled."""
+        self.queue.returned(self.hand, self.world.now)
+        self.session.waiting, self.session.filling = 0, 1
+        self.world.run()
+
     def polls(self) -> list[dict]:
         return self.broker.ops("poll")
 

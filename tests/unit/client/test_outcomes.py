@@ -43,14 +43,24 @@ def test_an_outcome_leaves_within_five_milliseconds():
     assert len(it.settles()) == 1
 
 
-def test_an_outcome_rides_on_the_next_poll():
+def test_an_outcome_rides_on_a_poll_ahead_of_need():
+    it = Consuming()
+    it.publish(b"a", b"b")
+    it.take().ack()
+    it.fetch_ahead()
+    assert it.polls()[1]["settle"][0]["outcome"] == "ack"
+    it.world.pass_time(1)
+    assert it.settles() == []
+
+
+def test_an_outcome_goes_before_the_poll_of_an_idle_handler():
+    """A poll that carries outcomes is answered only when they are durable."""
     it = Consuming()
     it.publish(b"a", b"b")
     it.take().ack()
     it.idle()
-    assert it.polls()[-1]["settle"][0]["outcome"] == "ack"
-    it.world.pass_time(1)
-    assert it.settles() == []
+    assert [request["op"] for request in it.broker.requests] == ["poll", "settle", "poll"]
+    assert "settle" not in it.polls()[-1]
 
 
 def test_neighbours_with_the_same_outcome_share_a_range():
@@ -129,7 +139,7 @@ def test_a_refused_poll_did_not_take_what_rode_on_it():
     message = it.take()
     message.ack()
     it.broker.refuse("poll", "busy", retryable=True, retry_ms=20)
-    it.idle()
+    it.fetch_ahead()
     it.world.pass_time(0.1)
     assert it.broker.outcomes("ack") == [[1, 1]]
 
@@ -157,7 +167,7 @@ def test_flushing_sends_again_what_rides_on_a_parked_poll():
     it = Consuming()
     it.publish(b"a")
     it.take().ack()
-    it.idle()
+    it.fetch_ahead()
     assert it.polls()[-1]["settle"]
     [flight] = it.session.settling.leave_all(it.world.now)
     it.world.run()

@@ -355,7 +355,7 @@ def test_a_poll_is_heard_though_what_rode_on_it_was_confirmed_before():
     it.publish(b"a")
     it.take().ack()
     it.broker.granting = False
-    it.idle()
+    it.fetch_ahead()
     assert it.polls()[-1]["settle"]
     it.session.settling.leave_all(it.world.now)
     it.world.run()
