@@ -178,9 +178,6 @@ class Broker:
         if self._groups.is_planned(event.group):
             self._groups.held_up[event.group].append(event)
             return None
-        if self._quiescing:
-            self._refuse(event.caller, "quiescing", "the broker is stopping; poll again later")
-            return None
         if event.topics is None:
             self._refuse_unknown(event.caller, event.group, "; name its topics to make it")
             return None
@@ -212,8 +209,7 @@ class Broker:
         self._refuse(caller, "unknown_group", f"there is no group {group}{advice}")
 
     def _refuse(self, caller: Caller, code: str, text: str) -> None:
-        retry_ms = self._settings.full_retry_ms if code == "quiescing" else 0
-        self._out.append(Refuse(caller, code, text, retry_ms))
+        self._out.append(Refuse(caller, code, text))
 
     def _of_answer(
         self, event: events.Undelivered | events.Damaged | events.Shortened, now: int
@@ -344,6 +340,7 @@ class Broker:
         self._quiesce_until = now + self._settings.quiesce_us
         self._pushes.quiescing = True
         self._reads.close()
+        self._groups.close()
         for group in self._groups:
             group.quiesce(now)
             self._touch(group)

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from laybyd.core.effects import FindTime, Refuse
-from laybyd.core.events import Event
+from laybyd.core.events import Extend, Goodbye, Operate, Poll, Settle
 from laybyd.core.group import Group, Shared
 from laybyd.core.types import Caller, GroupRecord, GroupState
 
 Overrides = Mapping[str, int | tuple[int, ...]]
+Request = Poll | Settle | Extend | Goodbye | Operate
 
 
 class Plan(NamedTuple):
@@ -37,7 +38,8 @@ class Groups:
         self._by_name: dict[str, Group] = {}
         self._by_gid: dict[int, Group] = {}
         self._plans: dict[str, Plan] = {}
-        self.held_up: dict[str, list[Event]] = {}
+        self.held_up: dict[str, list[Request]] = {}
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -79,8 +81,13 @@ class Groups:
 
     # ---- making ---------------------------------------------------------------------------------
 
-    def plan(self, plan: Plan, event: Event, earliest: int, log_end: int, now: int) -> Group | None:
+    def plan(
+        self, plan: Plan, event: Request, earliest: int, log_end: int, now: int
+    ) -> Group | None:
         """Make the group; or, where its start must be looked up or it may not be, None."""
+        if self._closed:
+            self._refuse_stopping(plan.caller)
+            return None
         if len(self._by_name) + len(self._plans) >= self._shared.core.groups_max:
             text = f"there are {len(self._by_name)} groups; that is all"
             self._shared.out.append(Refuse(plan.caller, "over_limit", text))
@@ -97,10 +104,26 @@ class Groups:
 
     def time_found(
         self, name: str, position: int, earliest: int, log_end: int, now: int
-    ) -> list[Event]:
+    ) -> list[Request]:
         """The start is known: make the group; gives the requests that waited for it."""
-        self.make(self._plans.pop(name), max(position, earliest), log_end, now)
+        plan = self._plans.pop(name, None)
+        if plan is None:
+            return []
+        self.make(plan, max(position, earliest), log_end, now)
         return self.held_up.pop(name)
+
+    def close(self) -> None:
+        """The broker stops: no group is made any more, and nobody waits for one."""
+        self._closed = True
+        self._plans.clear()
+        for requests in self.held_up.values():
+            for request in requests:
+                self._refuse_stopping(request.caller)
+        self.held_up.clear()
+
+    def _refuse_stopping(self, caller: Caller) -> None:
+        text, retry_ms = "the broker is stopping; try again later", self._shared.core.full_retry_ms
+        self._shared.out.append(Refuse(caller, "quiescing", text, retry_ms))
 
     def make(self, plan: Plan, start: int, log_end: int, now: int) -> Group:
         record = GroupRecord(

@@ -103,3 +103,22 @@ def test_a_broker_past_its_time_sleeps_until_the_last_commit_is_durable():
     assert table.quiesced == 0
     table.release()
     assert table.quiesced == 1
+
+
+def test_no_group_is_made_while_quiescing():
+    table = Table()
+    table.push("app", 1)
+    table.hold = {fx.FindTime}
+    table.poll("one", start_us=1)
+    table.poll("two")
+    sent = quiescing(table)
+    assert [(one.caller.peer, one.code) for one in sent] == [
+        (b"one", "quiescing"),
+        (b"two", "quiescing"),
+    ]
+    assert table.release() == []
+    refusal = table.operate("group_create", group="new", topics=("app",))
+    assert (refusal.code, refusal.retry_ms > 0) == ("quiescing", True)
+    (refusal,) = table.poll("three")
+    assert refusal.code == "quiescing"
+    assert table.operate("groups").fields["groups"] == []
