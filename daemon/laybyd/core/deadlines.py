@@ -38,8 +38,7 @@ class Deadlines(Generic[K]):
 
     def cancel(self, key: K) -> None:
         self._at.pop(key, None)
-        if len(self._heap) > 2 * len(self._at) + SLACK:
-            self._rebuild()
+        self._keep_small()
 
     def next(self) -> int | None:
         while self._heap:
@@ -64,11 +63,16 @@ class Deadlines(Generic[K]):
         self._serial += 1
         self._queued[key] = at
         heappush(self._heap, (at, self._serial, key))
+        self._keep_small()
 
     def _drop_head(self) -> None:
         at, _, key = heappop(self._heap)
         if self._queued.get(key) == at:
             del self._queued[key]
+
+    def _keep_small(self) -> None:
+        if len(self._heap) > 2 * len(self._at) + SLACK:
+            self._rebuild()
 
     def _rebuild(self) -> None:
         self._heap = [(at, number, key) for number, (key, at) in enumerate(self._at.items())]

@@ -44,3 +44,13 @@ def test_deadlines_taken_back_leave_nothing_behind():
         deadlines.set(key, 1_000_000 + key)
         deadlines.cancel(key)
     assert len(deadlines._heap) < 200
+
+
+def test_deadlines_that_move_to_and_fro_leave_nothing_behind():
+    deadlines = Deadlines()
+    deadlines.set("another", 500_000)
+    for now in range(5_000):
+        deadlines.set("key", now + 1_000_000)
+        deadlines.set("key", now)
+        assert list(deadlines.due(now)) == ["key"]
+    assert len(deadlines._heap) < 200
