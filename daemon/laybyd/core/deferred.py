@@ -73,6 +73,8 @@ class Deferred:
         """A record that waits (again). Beyond the horizon the disk alone knows it."""
         if self.horizon is not None and key_of(record) > self.horizon:
             if self.loading:
+                # What is being read may hold it too, as it was.
+                self._changed.add(record.first)
                 self._beyond[record.first] = record
             return
         insort(self._order, key_of(record))
