@@ -267,10 +267,11 @@ class Group:
                 self._session_is_silent(what, now)
 
     def _lease_is_up(self, lease: Lease, now: int) -> None:
+        assert lease.id in self.parts.leases.live, "the deadline of a lease outlived it"
         end = lease_end(lease)
         if end > now:
             self.parts.timers.set(("lease", lease), end)
-        elif lease.id in self.parts.leases.live:
+        else:
             self._expiry.end(lease, EXPIRED, now)
 
     def _session_is_silent(self, session: Session, now: int) -> None:

@@ -77,6 +77,7 @@ class Settler:
             self._not_open(verdict, lease.ranges, taken, settlement, now)
         if not lease.left:
             self._parts.leases.end(lease, now)
+            self._parts.timers.cancel(("lease", lease))
 
     def _not_open(
         self,

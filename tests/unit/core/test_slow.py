@@ -246,3 +246,12 @@ def test_the_deferred_lane_expires_alike(progress):
         assert [table.record(at).attempts for at in (1, 2, 3)] == [0, 1, 0]
     else:
         assert table.parked() == [(1, 2), (3, 4)]
+
+
+def test_a_lease_that_is_over_leaves_no_deadline_behind():
+    table = a_table()
+    for _ in range(4):
+        table.settle(table.lease("one", credit=2))
+        table.extend("one")
+    timers = table.broker._groups.get("g").parts.timers
+    assert [kind for kind, _ in timers._at if kind == "lease"] == []
