@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import RawValue
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -24,6 +25,19 @@ class Flag(Protocol):
     def set(self) -> None: ...
 
 
+class SharedFlag:
+    """A byte in shared memory. No lock: a process killed while it held one would stop us all."""
+
+    def __init__(self) -> None:
+        self._byte = RawValue("b", 0)
+
+    def is_set(self) -> bool:
+        return bool(self._byte.value)
+
+    def set(self) -> None:
+        self._byte.value = 1
+
+
 NEVER: Flag = threading.Event()
 """For work that nobody ends early."""
 
@@ -35,7 +49,7 @@ class Crew:
         self._context = multiprocessing.get_context("spawn")
         self._threads = threads
         self._workers: list[Any] = []
-        self._stop: Flag = threading.Event() if threads else self._context.Event()
+        self._stop: Flag = threading.Event() if threads else SharedFlag()
 
     def start(self, work: Callable[..., Any], *args: object) -> Connection:
         """`work(report, stop, *args)` runs elsewhere; `report` sends what `take` receives."""
