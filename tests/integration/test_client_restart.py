@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -105,3 +108,25 @@ def test_a_stopping_broker_refuses_for_now(daemon, client):
     consumer.flush(10)
     consumer.close()
     assert daemon.wait() == 0
+
+
+LEFT_OPEN = """
+import os, signal, sys, layby
+client = layby.connect(sys.argv[1])
+os.kill(int(sys.argv[2]), signal.SIGSTOP)
+client.producer("t").send_many([b"x"] * 10)
+"""
+
+
+def test_a_client_left_open_says_in_one_line_what_is_not_confirmed(daemon):
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT_OPEN, daemon.url, str(daemon.pid)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    daemon.signal(signal.SIGCONT)
+    [line] = done.stderr.splitlines()
+    assert "10 messages are not confirmed" in line

@@ -44,7 +44,11 @@ class Queue:
     def add(self, leases: list[Lease], now: float) -> None:
         if not self.messages:
             self.came = now
-        self._leases.extend(leases)
+        for lease in leases:
+            if lease.alone:
+                self._leases.appendleft(lease)  # a suspect is worked on before anything else
+            else:
+                self._leases.append(lease)
         self.messages += sum(lease.messages for lease in leases)
 
     def clear(self) -> None:

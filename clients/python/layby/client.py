@@ -5,6 +5,7 @@ Must never know frames, sequences or leases.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -16,7 +17,7 @@ from layby import _exit, _fork
 from layby._batcher import BLOCK_BYTES
 from layby._desk import OnError
 from layby._hello import as_limits, check_size, client_fields, default_name
-from layby._hub import Hub
+from layby._hub import Giver, Hub
 from layby._options import PREFETCH_BYTES, OnLost, Options, as_terms
 from layby._pusher import Pusher
 from layby._sequence import Lone
@@ -34,7 +35,7 @@ from layby._units import (
 from layby._wire import Answer
 from layby.answer import Response
 from layby.consumer import Consumer
-from layby.errors import Closed, LaybyError, OutcomeUnknown, Unreachable
+from layby.errors import Closed, LaybyError, OutcomeUnknown, PushFailed, TimedOut, Unreachable
 from layby.message import Message
 from layby.producer import LINGER_S, Producer
 from layby.reader import Reader
@@ -247,12 +248,10 @@ class Client:
         if self._closed or self._born != _fork.generation:
             return 0
         deadline = self._io.clock() + seconds
-        for giver in list(self._hub.givers):
-            try:
-                giver.flush(max(0.0, deadline - self._io.clock()))
-            except LaybyError:
-                continue  # told by the number
-        left = sum(giver.unconfirmed for giver in self._hub.givers)
+        left = sum(
+            _given_up(giver, max(0.0, deadline - self._io.clock()))
+            for giver in list(self._hub.givers)
+        )
         self.close(max(0.0, deadline - self._io.clock()))
         return left
 
@@ -276,3 +275,17 @@ def _settle(future: Future[Any], result: object) -> None:
         future.set_exception(result)
     else:
         future.set_result(result)
+
+
+def _given_up(giver: Giver, timeout: float) -> int:
+    """Close it; the messages that were not confirmed."""
+    try:
+        giver.flush(timeout)
+    except PushFailed as error:
+        return sum(len(block) for block in error.failed)
+    except TimedOut:
+        left = giver.unconfirmed
+        with contextlib.suppress(LaybyError):
+            giver.close(0)
+        return left
+    return 0

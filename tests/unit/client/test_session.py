@@ -377,3 +377,13 @@ def test_leases_that_cannot_be_read_go_back_as_unheard(caplog):
     it.world.pass_time(0.2)
     assert [(poll["n"], poll["got"]) for poll in it.polls()] == [(1, 0), (2, 0)]
     assert "CRC" in caplog.text
+
+
+def test_a_suspect_is_worked_on_before_anything_else():
+    it = Consuming(prefetch=10)
+    it.publish(b"a", b"b")
+    assert it.take().data == b"a"
+    it.broker.grant_fields = {"lane": "deferred", "alone": True}
+    it.fetch_ahead()
+    it.world.publish("app", block(b"suspect"))
+    assert [it.take().data for _ in range(2)] == [b"suspect", b"b"]
