@@ -276,9 +276,9 @@ class _Change:
         rest = RangeSet(self._ranges)
         end = records[-1].last if more else 1 << 53
         for record in records:
-            for part in rest.overlap(record.first, record.last):
-                rest.remove(*part)
-                self._one(record, part, now)
+            chosen = rest.overlap(record.first, record.last)
+            rest.remove(record.first, record.last)
+            self._one(record, chosen, now)
         for first, last in list(rest):
             for missing in RangeSet([(first, last)]).overlap(0, end):
                 self._missing.add(*missing)
@@ -291,20 +291,21 @@ class _Change:
     def rows_found(self, token: int, rows: Sequence[Row], upto: int, now: int) -> None:
         raise AssertionError("a change asks for no rows")
 
-    def _one(self, record: Parked, part: Range, now: int) -> None:
+    def _one(self, record: Parked, chosen: Sequence[Range], now: int) -> None:
         parts = self._group.parts
         is_out = self._lane == DEFERRED and parts.deferred.out.overlap(record.first, record.last)
         if is_out or self._changed.overlap(record.first, record.last):
-            self._missing.add(*part)
+            for part in chosen:
+                self._missing.add(*part)
             return
         news: News = []
-        chosen = cut(record, *part)
         if self._event.verb == "retry":
-            news = parts.rules.retried(chosen, self._lane, now)
-        gaps = RangeSet([part]).gaps(record.first, record.last)
+            for part in chosen:
+                news += parts.rules.retried(cut(record, *part), self._lane, now)
+        gaps = RangeSet(chosen).gaps(record.first, record.last)
         news += [(self._lane, cut(record, *gap)) for gap in gaps]
         parts.parking.replace(self._lane, record, news, (), now)
-        self._done += chosen.messages
+        self._done += sum(last - first + 1 for first, last in chosen)
 
     def _answer(self) -> None:
         fields = {"done": self._done, "missing": list(self._missing)}

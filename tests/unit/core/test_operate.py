@@ -114,6 +114,18 @@ def test_a_part_of_a_range_can_be_dropped():
     assert table.state.bodies == {(1, 1), (1, 5)}
 
 
+@pytest.mark.parametrize("verb", ["retry", "drop"])
+def test_several_parts_of_one_range_can_be_changed_at_once(verb):
+    table = Table()
+    table.push("app", 10)
+    table.settle(table.lease(), outcome=Outcome.REJECT)
+    assert change(table, verb, "dead", (1, 1), (3, 3), (11, 11)) == (2, [(11, 11)])
+    assert table.parked("dead") == [(2, 2), (4, 10)]
+    assert table.parked("deferred") == ([(1, 1), (3, 3)] if verb == "retry" else [])
+    shown = table.group()
+    assert (shown["dead"], shown["deferred"]) == (8, 2 if verb == "retry" else 0)
+
+
 def test_what_is_being_handled_counts_as_missing():
     table = a_table(2)
     change(table, "retry", "deferred", (1, 2))
