@@ -1,4 +1,5 @@
-"""A reader for asyncio: messages as they stand in the log. Owns the waiting for them."""
+"""A reader for asyncio: messages as they stand in the log. Owns the waiting for
+them; must never know groups or leases."""
 
 from __future__ import annotations
 
