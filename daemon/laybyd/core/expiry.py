@@ -61,8 +61,7 @@ class Expiry:
         for run in runs:
             lease.take_away(*run)
             self._parts.leases.closed(lease, run[1] - run[0] + 1)
-        if not lease.left:
-            self._finish(lease, now)
+        self._go_on(lease, now)
 
     def give_back_rest(self, lease: Lease, keep: RangeSet, now: int) -> None:
         """What did not go out with the lease."""
@@ -72,7 +71,13 @@ class Expiry:
                 lease.ranges.remove(*run)
                 lease.close(*run)
                 self._parts.leases.closed(lease, run[1] - run[0] + 1)
-        if not lease.left:
+        self._go_on(lease, now)
+
+    def _go_on(self, lease: Lease, now: int) -> None:
+        """It holds less, or nothing any more."""
+        if lease.left:
+            self._parts.load.note(lease.session, now)
+        else:
             self._finish(lease, now)
 
     def bury_damaged(self, lease: Lease, first: int, last: int, now: int) -> int:

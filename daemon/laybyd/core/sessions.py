@@ -152,7 +152,7 @@ class Session:
         return min(max(most, 1), self.live_out)
 
     def measure(self, messages: int, since: int, now: int) -> float:
-        """Handler time of one message, by what was settled since the last time."""
+        """Handler time of one message, by all that was settled since the last time."""
         elapsed = max(1, now - max(since, self.settled_us))
         self.settled_us = now
         return elapsed * max(1, self.handlers - self.idle) / messages

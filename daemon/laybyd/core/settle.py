@@ -18,6 +18,23 @@ from laybyd.core.sessions import Session, Settlement, blend
 from laybyd.core.types import LIVE, Outcome, Parked, Verdict
 
 
+class _Work:
+    """How many messages of each lane one request has settled for a session, given since when."""
+
+    __slots__ = ("deferred", "live", "since")
+
+    def __init__(self, now: int) -> None:
+        self.live = self.deferred = 0
+        self.since = now
+
+    def add(self, lease: Lease, messages: int) -> None:
+        if lease.lane == LIVE:
+            self.live += messages
+        else:
+            self.deferred += messages
+        self.since = min(self.since, lease.granted_us)
+
+
 class Settler:
     def __init__(self, parts: Parts, late: Late) -> None:
         self._parts = parts
@@ -26,7 +43,7 @@ class Settler:
 
     def take(self, verdicts: Sequence[Verdict], settlement: Settlement, now: int) -> None:
         """All outcomes of one request. What was refused is in the settlement afterwards."""
-        work: dict[tuple[Session, str], list[int]] = {}
+        work: dict[Session, _Work] = {}
         for verdict in verdicts:
             lease = self._parts.leases.live.get(verdict.lease)
             if lease is None:
@@ -35,19 +52,18 @@ class Settler:
             before = lease.left
             self._of_lease(lease, verdict, settlement, now)
             if verdict.outcome is not Outcome.RELEASE and lease.left < before:
-                done = work.setdefault((lease.session, lease.lane), [0, lease.granted_us])
-                done[0] += before - lease.left
-                done[1] = min(done[1], lease.granted_us)
-        for (session, lane), (messages, since) in work.items():
-            self._measure(session, lane, messages, since, now)
+                work.setdefault(lease.session, _Work(now)).add(lease, before - lease.left)
+        for session, done in work.items():
+            self._measure(session, done, now)
             self._parts.load.note(session, now)
         settlement.batch = self._parts.journal.barrier()
 
-    def _measure(self, session: Session, lane: str, messages: int, since: int, now: int) -> None:
-        measured = session.measure(messages, since, now)
-        if lane == LIVE:
+    def _measure(self, session: Session, done: _Work, now: int) -> None:
+        """Its handlers' time since the last time is shared by all that came of it."""
+        measured = session.measure(done.live + done.deferred, done.since, now)
+        if done.live:
             session.live_us = blend(session.live_us, measured)
-        else:
+        if done.deferred:
             self.deferred_us = blend(self.deferred_us, measured)
 
     # ---- which messages -------------------------------------------------------------------------
