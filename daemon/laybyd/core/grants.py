@@ -74,7 +74,7 @@ class Granter:
             spans = parts.live.take(room, session.key, others)
             if not spans:
                 break
-            grants.append(self._lease_live(session, spans, now))
+            grants.append(self._lease_live(waiting, spans, now))
         if grants:
             self._sent(waiting, grants, now)
         return bool(grants)
@@ -98,9 +98,9 @@ class Granter:
             share = min(share, max(1, round(slice_us / max(1.0, session.live_us))))
         return max(1, share)
 
-    def _lease_live(self, session: Session, spans: list[Span], now: int) -> Grant:
+    def _lease_live(self, waiting: Waiting, spans: list[Span], now: int) -> Grant:
         parts = self._parts
-        lease = Lease(parts.leases.next_id(), session, now, spans=spans)
+        lease = Lease(parts.leases.next_id(), waiting, now, spans=spans)
         again = any(span.deliveries > 1 for span in spans)
         deliveries = (
             [span.deliveries for span in spans for _ in range(span.messages)] if again else ()
@@ -125,7 +125,7 @@ class Granter:
 
     def _give_deferred(self, waiting: Waiting, now: int, guard: bool) -> bool:
         """One lease, and nothing beside it."""
-        parts, session = self._parts, waiting.session
+        parts = self._parts
         messages = min(waiting.credit, parts.settings.max_out - parts.leases.out)
         wanted = self._drain.lease_records(self._settler.deferred_us)
         taken = parts.deferred.take(now, messages, min(wanted, messages))
@@ -139,7 +139,7 @@ class Granter:
         records_out.sort(key=lambda held: held.first)
         # Its bytes are read from the state store: they must be on their way there before it.
         parts.journal.flush()
-        self._sent(waiting, [self._lease_deferred(session, records_out, guard, now)], now)
+        self._sent(waiting, [self._lease_deferred(waiting, records_out, guard, now)], now)
         return True
 
     def _cut_to(self, held: Held, messages: int, size: int, now: int) -> Held:
@@ -165,10 +165,10 @@ class Granter:
         return len(taken)
 
     def _lease_deferred(
-        self, session: Session, records: list[Held], guard: bool, now: int
+        self, waiting: Waiting, records: list[Held], guard: bool, now: int
     ) -> Grant:
         parts = self._parts
-        lease = Lease(parts.leases.next_id(), session, now, records=records)
+        lease = Lease(parts.leases.next_id(), waiting, now, records=records)
         lease.guard = guard
         lease.alone = records[0].record.alone
         first = records[0].record
@@ -185,7 +185,7 @@ class Granter:
             deliveries=self._deliveries(records),
             history=_histories(records),
         )
-        session.drained = True
+        waiting.session.drained = True
         return self._issue(lease, grant)
 
     def _attempts(self, records: Sequence[Held]) -> tuple[int, ...]:

@@ -201,7 +201,7 @@ class Group:
 
     def undelivered(self, event: events.Undelivered, now: int) -> None:
         self._now = now
-        for lease in self._leases(event.leases):
+        for lease in self._answered(event):
             self._polls.not_sent(lease)
             self._expiry.undo(lease, now)
         self._after(now)
@@ -210,7 +210,7 @@ class Group:
         self._now = now
         buried = 0
         unanswered = set()
-        for lease in self._leases(event.leases):
+        for lease in self._answered(event):
             if self._polls.not_sent(lease):
                 unanswered.add(lease.session)
             buried += self._expiry.bury_damaged(lease, event.first, event.last, now)
@@ -228,6 +228,10 @@ class Group:
             self._polls.shortened(lease.session, event.lease, event.kept)
             self._expiry.give_back_rest(lease, RangeSet((one.first, one.last) for one in kept), now)
         self._after(now)
+
+    def _answered(self, event: events.Undelivered | events.Damaged) -> list[Lease]:
+        """Not those that were asked for again meanwhile: the repeat tells what becomes of them."""
+        return [one for one in self._leases(event.leases) if one.answer.caller == event.caller]
 
     def _leases(self, ids: tuple[bytes, ...]) -> list[Lease]:
         live = self.parts.leases.live

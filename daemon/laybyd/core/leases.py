@@ -20,7 +20,7 @@ from laybyd.core.live import Span
 from laybyd.core.types import DEFERRED, LIVE, Parked, Piece
 
 if TYPE_CHECKING:
-    from laybyd.core.sessions import Session
+    from laybyd.core.sessions import Waiting
 
 _ID = Struct(">IQ")
 _GID_SHIFT = 36
@@ -45,7 +45,8 @@ class Held(NamedTuple):
 
 
 class Lease:
-    """`open` is what is not settled; `taken` what was taken away while the lease went on."""
+    """`open` is what is not settled; `taken` what was taken away while the lease went on;
+    `answer` the poll that it was given to."""
 
     __slots__ = (
         "alone",
@@ -68,13 +69,15 @@ class Lease:
     def __init__(
         self,
         lease_id: bytes,
-        session: Session,
+        waiting: Waiting,
         now: int,
         spans: list[Span] | None = None,
         records: list[Held] | None = None,
     ) -> None:
+        session = waiting.session
         self.id = lease_id
         self.session = session
+        self.answer = waiting
         self.lane = LIVE if records is None else DEFERRED
         self.spans = spans or []
         self.records: ByPosition[Held] = ByPosition(records or ())
@@ -87,7 +90,6 @@ class Lease:
         self.ends_us = now + session.lease_us
         self.alone = False
         self.guard = False
-        self.answer = session.n
 
     def spans_in(self, first: int, last: int) -> list[Span]:
         at = max(0, bisect_right(self.spans, first, key=_first) - 1)

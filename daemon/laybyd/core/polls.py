@@ -47,6 +47,7 @@ class Polls:
         if n < session.n:
             self._speak_nothing(event, n, settlement, REPLACED)
         elif n == session.n and session.answered is not None:
+            session.answered.caller = event.caller
             self._repeat(session, event, settlement)
         else:
             self._replace_waiting(session, event)
@@ -64,7 +65,7 @@ class Polls:
     def _return_unheard(self, session: Session, got: int, now: int) -> None:
         """The session has not received the last answer: nobody works on its leases."""
         if session.answered is not None and got < session.answered.n:
-            for lease in [one for one in session.leases.values() if one.answer > got]:
+            for lease in [one for one in session.leases.values() if one.answer.n > got]:
                 self._expiry.undo(lease, now)
 
     def _begin(self, session: Session, n: int, event: Poll, now: int) -> None:
@@ -214,7 +215,7 @@ class Polls:
         """The answer with this lease never left. If it is the session's last one, the same n may
         be asked again."""
         session = lease.session
-        if lease.answer != session.n or session.waiting is not None:
+        if lease.answer.n != session.n or session.waiting is not None:
             return False
         session.grants = ()
         session.unsent = session.unsent or session.answered

@@ -126,3 +126,36 @@ def test_news_of_an_old_answer_does_not_touch_the_newer_one():
     undelivered(table, old)
     (again,) = table.poll("one", n=2)
     assert again.leases == (new,)
+
+
+def test_a_repeat_that_arrived_outlives_the_first_sending_that_did_not():
+    table = Table()
+    table.push("app", 3)
+    grant = table.lease("one", n=1)
+    (again,) = table.poll("one", n=1, caller=a_caller("back"))
+    undelivered(table, grant)
+    assert table.poll("two") == []
+    table.poll("one", n=2, caller=a_caller("back"))
+    undelivered(table, grant)
+    assert table.poll("three") == []
+    assert table.settle(again.leases[0]) == []
+
+
+def test_a_repeat_that_could_not_be_sent_either_is_undone():
+    table = Table()
+    table.push("app", 3)
+    grant = table.lease("one", n=1)
+    table.poll("one", n=1, caller=a_caller("back"))
+    table.step(ev.Undelivered(a_caller("back"), "g", (grant.lease,)))
+    assert delivered(table.poll("two")) == [1, 2, 3]
+
+
+def test_a_repeat_of_damaged_bytes_is_answered_where_it_came_from():
+    table = Table()
+    table.push("app", 2)
+    table.push("app", 3)
+    grant = table.lease("one", n=1)
+    table.poll("one", n=1, caller=a_caller("back"))
+    table.step(ev.Damaged(a_caller("one"), "g", (grant.lease,), 1, 2))
+    (answer,) = table.step(ev.Damaged(a_caller("back"), "g", (grant.lease,), 1, 2))
+    assert (answer.caller.peer, delivered([answer])) == (b"back", [3, 4, 5])
