@@ -353,7 +353,7 @@ class Broker:
         self._quiesce_until = None
         for group in self._groups:
             group.parts.journal.flush()
-        if not self._commits:
+        if not self._commits and not self._finds:
             self._quiesced = True
             self._out.append(Quiesced())
 

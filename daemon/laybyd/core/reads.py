@@ -5,10 +5,11 @@ Owns readers that wait for rows. Must never know groups; a read takes nothing fr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from laybyd.core.deadlines import Deadlines
-from laybyd.core.effects import Effect, FindTime, LoadRows, ReadOut
+from laybyd.core.effects import Effect, FindTime, LoadRows, ReadOut, Refuse
 from laybyd.core.events import Read
 from laybyd.core.live import PACK_BYTES, PACK_SPANS
 from laybyd.core.settings import MS, CoreSettings
@@ -17,6 +18,9 @@ from laybyd.core.topics import Matcher, Topics
 from laybyd.core.types import Piece, Row
 
 ROWS_AT_ONCE = 512
+READS_MAX = 1_024
+READS_OF_ONE_MAX = 16
+"""Reads under way, of all connections and of one: each new row is shown to every reader."""
 
 
 class _Answer:
@@ -76,6 +80,7 @@ class Reads:
         self._out = out
         self._asked: Tokens[_Reader] = Tokens()
         self._parked: dict[_Reader, None] = {}
+        self._of: Counter[bytes] = Counter()
         self._deadlines: Deadlines[_Reader] = Deadlines()
         self.log_end = log_end
         self.closed = False
@@ -85,6 +90,12 @@ class Reads:
         return self._deadlines.next()
 
     def read(self, event: Read, now: int) -> None:
+        peer = event.caller.peer
+        if self._of.total() >= READS_MAX or self._of[peer] >= READS_OF_ONE_MAX:
+            text = f"{READS_OF_ONE_MAX} reads of a connection at a time, {READS_MAX} of all"
+            self._out.append(Refuse(event.caller, "over_limit", text))
+            return
+        self._of[peer] += 1
         until_us = now + min(event.wait_ms * MS, self._settings.wait_us_max)
         position = self.log_end if event.first is None else event.first
         reader = _Reader(event, position, until_us)
@@ -176,4 +187,8 @@ class Reads:
         blocks: tuple[tuple[str, tuple[Piece, ...]], ...] = (),
         at_us: tuple[int, ...] = (),
     ) -> None:
+        peer = reader.event.caller.peer
+        self._of[peer] -= 1
+        if not self._of[peer]:
+            del self._of[peer]
         self._out.append(ReadOut(reader.event.caller, blocks, reader.position, at_us))

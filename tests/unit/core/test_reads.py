@@ -124,3 +124,17 @@ def test_a_read_waits_no_longer_than_the_cap():
     table = Table(settings(wait_us_max=SECOND))
     table.step(a_read(first=None, wait_ms=60_000))
     assert len(table.wait(SECOND)) == 1
+
+
+def test_reads_under_way_are_bounded():
+    table = Table()
+    for number in range(80):
+        for _ in range(16):
+            table.step(a_read(caller=a_caller(f"r{number}"), first=None, wait_ms=10_000))
+    refused = [one for one in table.sent if isinstance(one, fx.Refuse)]
+    assert len(refused) == 80 * 16 - 1_024
+    assert refused[0].code == "over_limit"
+    table.wait(10 * SECOND)
+    for _ in range(17):
+        table.step(a_read(first=None, wait_ms=10_000))
+    assert isinstance(table.sent[-1], fx.Refuse)
