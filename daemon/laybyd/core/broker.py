@@ -315,12 +315,14 @@ class Broker:
         self._found(token, now, lambda one: one.parked_found(token, event.records, event.more, now))
 
     def _found(self, token: int, now: int, tell: Callable[[Finder], None]) -> None:
-        """Whoever asked hears of it, unless the group is gone meanwhile."""
+        """Whoever asked hears of it; or that the group is gone meanwhile."""
         owner = self._finds.back(token)
         assert owner is not None, "something was found that nobody asked for"
         gid, finder = owner
         group = self._groups.numbered(gid)
-        if group is not None:
+        if group is None:
+            finder.abandon()
+        else:
             tell(finder)
             group.found(now)
             self._touch(group)

@@ -88,10 +88,9 @@ class Operator:
         self._world.out.append(Refuse(caller, code, text))
 
     def _group(self, event: Operate) -> Group | None:
-        name = event.args["group"]
-        group = self._world.groups.get(str(name))
+        group = self._world.groups.get(str(event.args["group"]))
         if group is None:
-            self._refuse(event.caller, "unknown_group", f"there is no group {name}")
+            _refuse_gone(self._world, event)
         return group
 
     # ---- looking --------------------------------------------------------------------------------
@@ -244,6 +243,9 @@ class _Listing:
     def rows_found(self, token: int, rows: Sequence[Row], upto: int, now: int) -> None:
         raise AssertionError("a listing asks for no rows")
 
+    def abandon(self) -> None:
+        _refuse_gone(self._world, self._event)
+
 
 class _Change:
     """A retry or a drop: looks records up, page by page, and changes what it finds.
@@ -291,6 +293,9 @@ class _Change:
     def rows_found(self, token: int, rows: Sequence[Row], upto: int, now: int) -> None:
         raise AssertionError("a change asks for no rows")
 
+    def abandon(self) -> None:
+        _refuse_gone(self._world, self._event)
+
     def _one(self, record: Parked, chosen: Sequence[Range], now: int) -> None:
         parts = self._group.parts
         is_out = self._lane == DEFERRED and parts.deferred.out.overlap(record.first, record.last)
@@ -311,3 +316,8 @@ class _Change:
         fields = {"done": self._done, "missing": list(self._missing)}
         journal = self._group.parts.journal
         journal.after(journal.barrier(), Reply(self._event.caller, fields))
+
+
+def _refuse_gone(world: World, event: Operate) -> None:
+    text = f"there is no group {event.args['group']}"
+    world.out.append(Refuse(event.caller, "unknown_group", text))

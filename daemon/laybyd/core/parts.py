@@ -35,6 +35,9 @@ class Finder(Protocol):
 
     def rows_found(self, token: int, rows: Sequence[Row], upto: int, now: int) -> None: ...
 
+    def abandon(self) -> None:
+        """The group is gone."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Parts:

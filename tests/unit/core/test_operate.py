@@ -188,3 +188,13 @@ def test_a_deleted_topic_stays_deleted_after_a_restart():
     table.wait(SECOND)
     assert table.operate("topics").fields["topics"] == []
     assert delivered(table.poll("two")) == []
+
+
+@pytest.mark.parametrize("verb", ["parked", "retry"])
+def test_who_looks_into_a_group_that_is_deleted_meanwhile_is_told(verb):
+    table = a_table(2, "dead")
+    table.hold = {fx.FindParked}
+    assert table.operate_later(verb, group="g", lane="dead", ranges=((1, 1),)) == []
+    assert isinstance(table.operate("group_delete", group="g"), fx.Reply)
+    (refusal,) = table.release()
+    assert refusal.code == "unknown_group"
