@@ -14,10 +14,12 @@ from laybyd.core.expiry import Expiry
 from laybyd.core.leases import Lease
 from laybyd.core.parts import Parts
 from laybyd.core.sessions import Session, Settlement, Waiting
-from laybyd.core.settings import HOUR, MS
+from laybyd.core.settings import HOUR, MS, SECOND
 
 LEASE_US_MIN = 10 * MS
 LEASE_US_MAX = HOUR
+LOOK_ON_US = SECOND
+"""A poll whose time is up waits so long for what is being looked up. Clients give up after two."""
 
 NOTHING = "nothing"
 REPLACED = "replaced"
@@ -180,8 +182,9 @@ class Polls:
         """Nothing came; but whoever asks must not be told so while the broker has not looked."""
         waiting = session.waiting
         assert waiting is not None, "the timer of a poll outlived it"
-        if self._still_looking(waiting):
+        if self._still_looking(waiting) and now < waiting.until_us + LOOK_ON_US:
             self._overdue[session] = waiting
+            self._parts.timers.set(("poll", session), waiting.until_us + LOOK_ON_US)
         else:
             self.answer_nothing(waiting, self._why(waiting, now), now)
 

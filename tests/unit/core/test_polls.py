@@ -40,8 +40,18 @@ def test_a_poll_is_not_told_nothing_before_the_broker_has_looked():
     table.push("app", 3)
     table.hold = {fx.LoadRows}
     assert table.poll(wait_ms=0) == []
-    assert table.wait(SECOND) == []
+    assert table.wait(SECOND - MS) == []
     assert delivered(table.release()) == [1, 2, 3]
+
+
+def test_a_poll_is_answered_in_time_though_the_broker_is_still_looking():
+    table = Table()
+    table.push("app", 3)
+    table.hold = {fx.LoadRows}
+    table.poll(wait_ms=500)
+    assert table.wait(1_499 * MS) == []
+    assert whys(table.wait(1 * MS)) == [(b"one", 1, "nothing")]
+    assert delivered(table.release() + table.poll()) == [1, 2, 3]
 
 
 def test_a_newer_poll_replaces_the_older():
