@@ -100,11 +100,19 @@ def live_run(seconds: float, deferred: int) -> tuple[Latency, dict[str, int]]:
         producer = start(folder, "produce", daemon.url, rate, seconds, poison_every)
         producer.wait(seconds + 60)
         sent = producer.results()
+        wait_until_live_is_done(peer)
         found = stopped(hands)
     since_us = sent["start_us"] + WARM_UP_US
     waits = [wait for one in found for at, wait in one["waits"] if at >= since_us]
     totals = {key: sum(one[key] for one in found) for key in ("acked", "failed", "drained")}
     return latency(waits), totals | {"sent": sent["sent"]}
+
+
+def wait_until_live_is_done(peer: Peer, within_s: float = 30.0) -> None:
+    """Everything in the log was acked or set aside: the group's floor has reached the end."""
+    end_us = now_us() + int(within_s * 1e6)
+    while counts(peer)["floor"] < peer.ask("status")["store"]["end"] and now_us() < end_us:
+        time.sleep(0.05)
 
 
 def compare(seconds: float, pairs: int, deferred: int) -> bool:
