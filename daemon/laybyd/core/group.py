@@ -279,10 +279,10 @@ class Group:
             self._expiry.end(lease, EXPIRED, now)
 
     def _session_is_silent(self, session: Session, now: int) -> None:
-        if session.waiting is not None:
-            self.parts.timers.set(("session", session), now + session.lease_us)
-        elif session.heard_us + session.lease_us > now:
-            self.parts.timers.set(("session", session), session.heard_us + session.lease_us)
+        heard_us = session.heard_us if session.waiting is None else now
+        ends_us = heard_us + session.silence_us
+        if ends_us > now:
+            self.parts.timers.set(("session", session), ends_us)
         else:
             self._end_session(session, now, parting=False)
 

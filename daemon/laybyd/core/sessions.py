@@ -141,6 +141,11 @@ class Session:
         is what answers are routed by: it is told to nobody."""
         return b"" if len(self.key) > SESSION_BYTES else self.key
 
+    @property
+    def silence_us(self) -> int:
+        """So long it may say nothing: no shorter than any lease that it holds."""
+        return max([self.lease_us, *(lease.lease_us for lease in self.leases.values())])
+
     def back_from_deferred(self) -> bool:
         """Its last work was deferred work, and that is done."""
         return self.drained and not self.deferred_leases

@@ -181,6 +181,19 @@ def test_a_session_ends_when_it_is_silent_for_its_lease_with_no_poll_parked():
     assert table.group()["sessions"] == 0
 
 
+def test_a_session_is_not_silent_before_its_longest_lease_would_end():
+    table = Table(settings({"lease_us": 60 * SECOND}))
+    table.push("app", 1)
+    grant = table.lease("one")
+    table.poll("one", lease_ms=1_000, wait_ms=0)
+    table.wait(59 * SECOND)
+    assert (table.group()["sessions"], table.group()["out"]) == (1, 1)
+    assert table.settle(grant) == []
+    assert table.parked() == []
+    table.wait(SECOND)
+    assert table.group()["sessions"] == 0
+
+
 def test_a_session_may_ask_for_leases_of_another_length():
     table = Table()
     table.push("app", 2)
