@@ -33,7 +33,6 @@ class GroupBook:
         self.boot = 0
         self.grants_from = 0
         self.durable_us = 0
-        self.damaged: set[int] = set()
         self._firsts: list[tuple[int, int, int]] = []
         self._last_first = 0
         self._unseen = record.start
@@ -56,13 +55,16 @@ class GroupBook:
 
     # ---- hand-outs --------------------------------------------------------------------------
 
-    def delivered(self, effect: Deliver, poll: Poll, since: int, now: int) -> None:
-        """`since`: no lease of this answer is older than that."""
+    def delivered(self, effect: Deliver, poll: Poll, since: int, hidden: bool, now: int) -> None:
+        """`since`: no lease of this answer is older than that. `hidden`: other answers with leases
+        may be made that wait for a commit, so what seems to wait in live may be out."""
         fresh = [grant for grant in effect.leases if grant.lease not in self.table.leases]
         self._check_answer(effect, poll)
         self._check_repeat(effect, poll, len(fresh))
         for grant in sorted(fresh, key=lambda grant: grant.number):
-            self._granted(grant, session_of(poll), len(effect.leases), since == now, now)
+            if not hidden:
+                self._check_first_come(grant, len(effect.leases), now)
+            self._granted(grant, session_of(poll), now)
             self.table.leases[grant.lease].older(now - since)
         if fresh:
             self._check_limits(session_of(poll), now)
@@ -94,16 +96,12 @@ class GroupBook:
         else:
             demand(False, f"{effect} mixes old and new leases")
 
-    def _granted(
-        self, grant: Grant, session: SessionKey, together: int, at_once: bool, now: int
-    ) -> None:
+    def _granted(self, grant: Grant, session: SessionKey, now: int) -> None:
         demand(now >= self.grants_from, f"{brief(grant)} within the restart grace")
         demand(
             int.from_bytes(grant.lease[:4], "big") == self.boot,
             f"{brief(grant)} names another boot",
         )
-        if grant.lane != LIVE:
-            self._check_drain(grant, together, now)
         positions = list(positions_of(grant))
         in_order = positions == sorted(positions) or grant.lane != LIVE
         demand(in_order and len(set(positions)) == len(positions), f"{brief(grant)} is mixed up")
@@ -117,8 +115,6 @@ class GroupBook:
                 firsts.append(position)
         if firsts:
             self._check_order(grant, firsts)
-            if at_once:
-                self._check_front(grant)
 
     def _hand_out(
         self, position: int, lease: Lease, attempts: int, deliveries: int, now: int
@@ -172,8 +168,13 @@ class GroupBook:
         self._firsts.insert(at, entry)
         self._last_first = max(self._last_first, firsts[-1])
 
-    def _check_front(self, grant: Grant) -> None:
-        """What came back stands in front of what never went out."""
+    def _check_first_come(self, grant: Grant, together: int, now: int) -> None:
+        """Live before deferred; what came back before what never went out."""
+        if grant.lane != LIVE:
+            self._check_drain(grant, together, now)
+            return
+        if all(position <= self._last_first for position in positions_of(grant)):
+            return
         earlier = [one for one in self._returned() if self.marks[one].backs < NOT_AGAIN]
         demand(not earlier, f"{brief(grant)}: {earlier[:3]} came back to the front of live before")
 
@@ -224,6 +225,7 @@ class GroupBook:
         """A message that waits in live for certain."""
         for position in self._returned():
             return position
+        self._unseen = max(self._unseen, self._last_first + 1)
         while self._unseen < self.log.end:
             mark = self.marks.get(self._unseen)
             if self.wanted(self._unseen) and (mark is None or _is_free(mark)):
@@ -264,6 +266,14 @@ class GroupBook:
                     self.put_back(self.marks[position], lease)
             lease.close(now)
 
+    def bury(self, leases: tuple[bytes, ...], damaged: range) -> None:
+        """What these leases hold of a damaged block is dead."""
+        for lease in [self.table.leases[one] for one in leases if one in self.table.leases]:
+            for position in sorted(lease.open.intersection(damaged)):
+                mark = self.marks[position]
+                self.release(mark, lease)
+                mark.change(Standing(dead=True, low=mark.now.low, high=mark.now.high))
+
     def put_back(self, mark: Mark, lease: Lease) -> None:
         self.release(mark, lease)
         if lease.lane == LIVE:
@@ -293,11 +303,6 @@ class GroupBook:
                 self.let_go(mark, now, what)
 
     def _died(self, mark: Mark, now: int, what: str) -> None:
-        if mark.position in self.damaged:
-            if mark.holder is not None:
-                self.release(mark, self.table.leases[mark.holder])
-            mark.change(Standing(dead=True, low=mark.now.low, high=mark.now.high))
-            return
         self.let_go(mark, now, what)
         demand(mark.now.dead, f"{what}, but is {mark.now}")
         mark.change(Standing(dead=True, low=mark.now.low, high=mark.now.high))

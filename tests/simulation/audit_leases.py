@@ -36,8 +36,9 @@ class Lease:
         self.positions: set[int] = set()
         self.limits: dict[int, int] = {}
         self.starts: dict[int, int] = {}
+        self.named: set[int] = set()
         self.suspects: set[int] = set()
-        """Those that may be counted when this lease ends: named alone, or there too long."""
+        """Those that may be counted when this lease ends, because they were named alone."""
 
     def may_end(self, position: int, now: int) -> bool:
         return self.over or now >= self.end_us or now >= self.limits.get(position, now + 1)
@@ -57,20 +58,21 @@ class Lease:
 
     def report(self, progress: Progress, now: int, settings: GroupSettings) -> None:
         self.end_us = max(self.end_us, now + self.length_us)
-        named = []
+        named: set[int] = set()
         for first, last, age_ms in progress.working:
             for position in range(first, last + 1):
                 if position in self.open:
-                    named.append(position)
+                    named.add(position)
                     since = max(now - age_ms * MS, self.granted_us)
                     self._started(position, since, settings)
+        self.named = named
         if len(named) == 1:
-            self.suspects.update(named)
+            self.suspects |= named
         for position, hold_ms in progress.hold:
-            if position in self.starts:
+            if position in self.starts and now < self.limits[position]:
                 latest = self.starts[position] + settings.max_hold_us
-                limit = min(now + hold_ms * MS, latest)
-                self.limits[position] = max(self.limits[position], limit)
+                least = self.starts[position] + settings.max_handling_us
+                self.limits[position] = max(least, min(now + hold_ms * MS, latest))
 
     def _started(self, position: int, at_us: int, settings: GroupSettings) -> None:
         start = min(at_us, self.starts.get(position, at_us))
@@ -84,6 +86,7 @@ class Lease:
         return (
             position in self.suspects
             or len(self.open) == 1
+            or self.named & self.open == {position}
             or now >= self.limits.get(position, now + 1)
         )
 

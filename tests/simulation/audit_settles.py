@@ -133,9 +133,15 @@ class Settles:
             return Standing(done=True, low=was.low, high=was.high)
         if verdict.outcome is Outcome.REJECT:
             return Standing(dead=True, low=was.low, high=was.high)
+        moved = self._moved(mark, was, verdict, counted, now)
+        return union((was, moved)) if verdict.lease in mark.ended else moved
+
+    def _moved(
+        self, mark: Mark, was: Standing, verdict: Verdict, counted: tuple[int, int], now: int
+    ) -> Standing:
+        """Not settled. If the end of its lease has moved it already, that may be all."""
         if verdict.outcome is Outcome.FAIL:
-            blamed = verdict.lease in mark.ended
-            return self._failed(was, (counted[0] and not blamed, counted[1]), now)
+            return self._failed(was, counted, now)
         if verdict.outcome is Outcome.DEFER:
             due_us = now + (verdict.delay_ms or 0) * MS
             return _deferred(was, due_us)

@@ -31,6 +31,7 @@ class Auditor(Watcher):
         self._settings = settings
         self._settles: dict[str, Settles] = {}
         self._open: dict[Asked, list[tuple[Any, int]]] = {}
+        self._leaving: dict[Asked, tuple[ev.Poll, int]] = {}
         self._commits: dict[int, fx.Commit] = {}
         self._store: MemoryStore | None = None
         self._now = 0
@@ -59,6 +60,7 @@ class Auditor(Watcher):
     def died(self, now: int) -> None:
         self._open.clear()
         self._commits.clear()
+        self._leaving.clear()
         for settles in self._settles.values():
             settles.forget()
 
@@ -111,9 +113,11 @@ class Auditor(Watcher):
         self.groups[event.group].undone(event.leases, now)
 
     def _on_damaged(self, event: ev.Damaged, now: int) -> None:
+        asked = self._leaving.pop(_ticket(event))
+        self._open.setdefault(_ticket(event), []).append(asked)
         book = self.groups[event.group]
+        book.bury(event.leases, range(event.first, event.last + 1))
         book.undone(event.leases, now)
-        book.damaged.update(range(event.first, event.last + 1))
 
     def _on_shortened(self, event: ev.Shortened, now: int) -> None:
         self.groups[event.group].shortened(event.lease, event.kept)
@@ -161,12 +165,22 @@ class Auditor(Watcher):
     def _did_deliver(self, effect: fx.Deliver) -> None:
         poll, arrived = self._answered(effect)
         demand(isinstance(poll, ev.Poll), f"{effect} answers {poll}")
+        if effect.leases:
+            self._leaving[_ticket(effect)] = (poll, arrived)
         book = self.groups.get(effect.group)
         if book is not None:
             demand(book.durable_us, f"{effect} before {book.name} is durable")
             self._settles[effect.group].answered(_ticket(poll), effect.refused)
-            waited = poll.verdicts or arrived <= book.durable_us
-            book.delivered(effect, poll, arrived if waited else self._now, self._now)
+            waited = _waits(poll, arrived, book)
+            hidden = waited or self._others_wait(book)
+            book.delivered(effect, poll, arrived if waited else self._now, hidden, self._now)
+
+    def _others_wait(self, book: GroupBook) -> bool:
+        return any(
+            isinstance(event, ev.Poll) and event.group == book.name and _waits(event, since, book)
+            for asked in self._open.values()
+            for event, since in asked
+        )
 
     def _did_reply(self, effect: fx.Reply) -> None:
         asked, _ = self._answered(effect)
@@ -203,6 +217,7 @@ class Auditor(Watcher):
     # ---- bytes ------------------------------------------------------------------------------
 
     def sent(self, effect: fx.Deliver, values: tuple[tuple[int, ...], ...]) -> None:
+        self._leaving.pop(_ticket(effect), None)
         for grant, got in zip(effect.leases, values, strict=True):
             expected = tuple(self.log.values[position] for position in positions_of(grant))
             demand(got == expected, f"{brief(grant)} carries {got}, not {expected}")
@@ -235,6 +250,11 @@ class Auditor(Watcher):
                 wait_us = event.wait_ms * 1_000 if isinstance(event, ev.Poll) else 0
                 late = self._now - since - wait_us
                 demand(late < ANSWER_US, f"{peer!r} {request}: no answer to {event}")
+
+
+def _waits(poll: ev.Poll, arrived: int, book: GroupBook) -> bool:
+    """Its answer may wait for a commit after its leases are made."""
+    return bool(poll.verdicts) or arrived <= book.durable_us
 
 
 def _ticket(event: Any) -> tuple[bytes, Any]:

@@ -145,6 +145,11 @@ class BrokerHost:
         self.world.note("host", f"frozen for {duration_us} us")
         self._frozen_until = self.world.now + duration_us
 
+    def set_full(self, full: bool) -> None:
+        self._store.set_full(log=full)
+        if self.core is not None:
+            self._log.look()
+
     def quiesce(self) -> None:
         self.receive([Quiesce()])
 

@@ -45,6 +45,10 @@ class LogSide:
             self._busy = True
             self._worker.soon(self._turn)
 
+    def look(self) -> None:
+        """Whether there is room has changed from outside."""
+        self._worker.report(self._news())
+
     def _turn(self) -> None:
         groups: list[Group] = []
         while self._jobs and isinstance(self._jobs[0], tuple) and not _is_odd(self._jobs[0]):

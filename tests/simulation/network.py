@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from laybyd.core.events import Push
+from laybyd.core.events import Poll, Push
 from tests.simulation.world import World
 
 
@@ -96,7 +96,7 @@ class Network:
         self._world.after(
             ready - self._world.now, self._arrived, connection, event, request, self._epoch
         )
-        if self._world.chance(self.faults.repeat) and not _is_unnumbered(event):
+        if self._world.chance(self.faults.repeat) and _may_repeat(event):
             self._world.after(
                 ready - self._world.now, self._arrived, connection, event, request, self._epoch
             )
@@ -123,6 +123,7 @@ class Network:
         self._peers[connection.peer] = connection
 
 
-def _is_unnumbered(event: Any) -> bool:
-    """A push without a number may not be repeated: it would be stored twice, and rightly so."""
-    return isinstance(event, Push) and event.seq is None
+def _may_repeat(event: Any) -> bool:
+    """A poll is repeated by its client, as a new request; an unnumbered push by nobody, for it
+    would be stored twice, and rightly so."""
+    return not isinstance(event, Poll) and not (isinstance(event, Push) and event.seq is None)

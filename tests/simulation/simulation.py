@@ -20,7 +20,9 @@ from tests.simulation.sessions import Session
 from tests.simulation.workload import LIVENESS_US, Plan, draw
 from tests.simulation.world import MS, SECOND, World
 
-DRAIN_STEPS_MAX = 2_000_000
+DRAIN_STEPS_MAX = 1_000_000
+PEACE_WAIT_MS = 2_000
+"""Polls that wait, so that hours pass in few steps."""
 
 
 class Summary(NamedTuple):
@@ -79,9 +81,11 @@ class Simulation:
     def _make_peace(self) -> None:
         self._peace = True
         self._network.faults = self.plan.faults._replace(lose=0.0, repeat=0.0)
-        self._store.set_full()
+        self._host.set_full(False)
         for producer in self._producers:
             producer.stopped = True
+        for consumer in self._consumers:
+            consumer.way = consumer.way._replace(wait_ms=max(consumer.way.wait_ms, PEACE_WAIT_MS))
         for client in (*self._producers, *self._consumers):
             if not client.alive:
                 client.live_again()
@@ -180,8 +184,8 @@ class Simulation:
         return self.world.random.choice(self._consumers)
 
     def _fill(self) -> None:
-        self._store.set_full(log=True)
-        self.world.after(self.world.pause(2 * SECOND), self._store.set_full)
+        self._host.set_full(True)
+        self.world.after(self.world.pause(2 * SECOND), self._host.set_full, False)
 
     def _damage(self) -> None:
         if self.auditor.log.end > 1:

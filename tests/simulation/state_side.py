@@ -96,6 +96,8 @@ class StateSide:
     def _turn(self) -> None:
         commits: list[Commit] = []
         while self._jobs and isinstance(self._jobs[0], Commit):
+            if commits and _cuts_parked(self._jobs[0]):
+                break
             commits.append(self._jobs.popleft())
         if commits:
             self._commit(commits)
@@ -127,3 +129,9 @@ class StateSide:
                 self._store, job.gid, job.lane, job.ranges, job.after, job.limit
             )
             self._worker.report([ParkedFound(job.token, tuple(found), more)])
+
+
+def _cuts_parked(commit: Commit) -> bool:
+    """It reads bytes that a commit before it may put: the two cannot be one."""
+    parks = (op for op in commit.ops if isinstance(op, Park))
+    return any(piece.lane != LIVE for park in parks for piece in park.body)

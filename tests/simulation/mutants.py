@@ -1,0 +1,235 @@
+"""Bugs planted into the core, to see that the auditor has eyes.
+
+Owns a short list of plausible mistakes. Each must be found by some seed; one that is not found
+means a promise that nobody checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import PropertyMock, patch
+
+from laybyd.core import group, journal, rules
+from laybyd.core.account import Account
+from laybyd.core.deferred import Deferred
+from laybyd.core.effects import Append, Snapshot
+from laybyd.core.floor import Floor
+from laybyd.core.grants import Granter
+from laybyd.core.journal import Journal
+from laybyd.core.leases import Leases
+from laybyd.core.live import Live, Room
+from laybyd.core.parking import Parking
+from laybyd.core.polls import Polls
+from laybyd.core.progress import Reports
+from laybyd.core.pushes import Pushes
+from laybyd.core.rules import Rules
+
+Plant = Callable[[ExitStack], None]
+MUTANTS: dict[str, Plant] = {}
+
+
+def mutant(plant: Plant) -> Plant:
+    MUTANTS[plant.__name__] = plant
+    return plant
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        MUTANTS[name](stack)
+        yield
+
+
+def swap(stack: ExitStack, owner: Any, name: str, new: Any) -> Any:
+    """Put `new` in place; gives what was there."""
+    old = getattr(owner, name)
+    stack.enter_context(patch.object(owner, name, new))
+    return old
+
+
+# ---- what is promised over a crash --------------------------------------------------------------
+
+
+@mutant
+def no_fence_of_boot(stack: ExitStack) -> None:
+    old = swap(stack, Leases, "next_id", lambda self: bytes(4) + old(self)[4:])
+
+
+@mutant
+def acks_are_not_written(stack: ExitStack) -> None:
+    swap(stack, Journal, "_ranges_op", lambda self: [])
+
+
+@mutant
+def answered_before_the_commit(stack: ExitStack) -> None:
+    swap(stack, Journal, "after", lambda self, batch, effect, *rest: self._out.append(effect))
+
+
+@mutant
+def a_snapshot_forgets_what_is_done_above_the_floor(stack: ExitStack) -> None:
+    def ops(self: Journal) -> list[Any]:
+        return [op._replace(done=()) if isinstance(op, Snapshot) else op for op in old(self)]
+
+    swap(stack, journal, "DELTAS_MAX", 3)
+    old = swap(stack, Journal, "_ranges_op", ops)
+
+
+@mutant
+def granted_within_the_restart_grace(stack: ExitStack) -> None:
+    def begin(self: Polls, *args: Any) -> None:
+        old(self, *args)
+        self.grace_until = 0
+
+    old = swap(stack, Polls, "__init__", begin)
+
+
+# ---- one holder, and nothing lost ---------------------------------------------------------------
+
+
+@mutant
+def leases_end_at_half_time(stack: ExitStack) -> None:
+    swap(stack, group, "lease_end", lambda lease: lease.granted_us + lease.lease_us // 2)
+
+
+@mutant
+def reports_do_not_extend(stack: ExitStack) -> None:
+    swap(stack, group, "lease_end", lambda lease: lease.ends_us)
+
+
+@mutant
+def handling_is_cut_short(stack: ExitStack) -> None:
+    def limit(self: Reports, *args: Any) -> int:
+        return old(self, *args) - self._parts.settings.max_handling_us // 2
+
+    old = swap(stack, Reports, "_limit", limit)
+
+
+@mutant
+def a_late_ack_beats_the_holder(stack: ExitStack) -> None:
+    swap(stack, Live, "waiting_in", lambda self, first, last: ([], [(first, last)]))
+
+
+@mutant
+def handed_out_twice(stack: ExitStack) -> None:
+    def take(self: Live, room: Room) -> Any:
+        spans = old(self, room)
+        if spans and spans[-1].last % 7 == 0:
+            self.give_back(spans[-1])
+        return spans
+
+    old = swap(stack, Live, "_take_new", take)
+
+
+@mutant
+def a_park_is_lost(stack: ExitStack) -> None:
+    swap(stack, Parking, "admit", lambda self, news, *rest: None)
+
+
+@mutant
+def the_floor_jumps_over_holes(stack: ExitStack) -> None:
+    def settle(self: Floor, first: int, last: int) -> None:
+        self.position = max(self.position, last + 1)
+
+    swap(stack, Floor, "settle", settle)
+
+
+@mutant
+def the_head_drops_what_is_too_much(stack: ExitStack) -> None:
+    def shorten(self: Deferred) -> None:
+        horizon = self.horizon
+        old(self)
+        self.horizon = horizon
+
+    old = swap(stack, Deferred, "_shorten", shorten)
+
+
+@mutant
+def trimmed_under_parked_messages(stack: ExitStack) -> None:
+    swap(stack, Account, "need", lambda self, floor: floor)
+
+
+# ---- counting and time --------------------------------------------------------------------------
+
+
+@mutant
+def due_at_once(stack: ExitStack) -> None:
+    old = swap(stack, rules, "_due", lambda part, now, delay_us: old(part, now, 0))
+
+
+@mutant
+def every_suspect_is_counted(stack: ExitStack) -> None:
+    def suspects(self: Rules, parts: Any, trouble: Any) -> Any:
+        return [
+            (lane, record._replace(attempts=record.attempts + 1))
+            for lane, record in old(self, parts, trouble)
+        ]
+
+    old = swap(stack, Rules, "suspects", suspects)
+
+
+@mutant
+def failures_are_not_counted(stack: ExitStack) -> None:
+    def failed(self: Rules, part: Any, trouble: Any) -> Any:
+        return [
+            (lane, record._replace(attempts=part.attempts))
+            for lane, record in old(self, part, trouble)
+        ]
+
+    old = swap(stack, Rules, "failed", failed)
+
+
+@mutant
+def dead_one_attempt_too_early(stack: ExitStack) -> None:
+    def failed(self: Rules, part: Any, trouble: Any) -> Any:
+        if part.messages == 1 and part.attempts + 2 >= self.group.max_attempts > 1:
+            return self.rejected(part, trouble)
+        return old(self, part, trouble)
+
+    old = swap(stack, Rules, "failed", failed)
+
+
+# ---- order and limits ---------------------------------------------------------------------------
+
+
+@mutant
+def new_before_returned(stack: ExitStack) -> None:
+    def take(self: Live, room: Room, session: bytes, others_wait: bool) -> Any:
+        return self._take_new(room) or self._take_returned(room, session, others_wait)
+
+    swap(stack, Live, "take", take)
+
+
+@mutant
+def deferred_before_live(stack: ExitStack) -> None:
+    def match(self: Granter, now: int) -> None:
+        while (surplus := self._drain.surplus(now)) is not None:
+            if not self._give_deferred(surplus, now, guard=False):
+                break
+        old(self, now)
+
+    old = swap(stack, Granter, "match", match)
+
+
+@mutant
+def max_out_is_forgotten(stack: ExitStack) -> None:
+    stack.enter_context(patch.object(Granter, "_full", PropertyMock(return_value=False)))
+
+
+@mutant
+def credit_is_forgotten(stack: ExitStack) -> None:
+    swap(stack, Room, "fit", lambda self, messages, size: messages)
+
+
+# ---- producers ----------------------------------------------------------------------------------
+
+
+@mutant
+def repeats_are_stored_again(stack: ExitStack) -> None:
+    swap(stack, Pushes, "_repeat", lambda self, event, *rest: [Append(event)])
+
+
+@mutant
+def gaps_are_taken(stack: ExitStack) -> None:
+    swap(stack, Pushes, "_out_of_turn", lambda self, *args: None)
