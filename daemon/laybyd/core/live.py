@@ -260,9 +260,12 @@ class Live:
     # ---- messages come back, or are dealt with before they were handed out ----------------------
 
     def give_back(self, span: Span) -> None:
-        """To the front: before everything that was never handed out."""
-        self.returned.add(span)
-        self.ready += span.messages
+        """To the front: before everything that was never handed out; if it is still wanted."""
+        if self.wants(span.row):
+            self.returned.add(span)
+            self.ready += span.messages
+        else:
+            self.skip(span.first, span.last)
 
     def waiting_in(self, first: int, last: int) -> tuple[list[Span], list[Range]]:
         """Of open positions: the spans that came back, and the runs that were never out. What is

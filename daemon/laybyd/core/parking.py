@@ -41,6 +41,7 @@ class Parking:
         journal: Journal,
         deferred: Deferred,
         space: Space,
+        is_forgotten: Callable[[str, int], bool],
         out: list[Effect],
     ) -> None:
         self.group = group
@@ -48,6 +49,7 @@ class Parking:
         self._journal = journal
         self._deferred = deferred
         self._space = space
+        self._is_forgotten = is_forgotten
         self._out = out
         self._over: set[str] = set()
         self.watchers: dict[int, Watcher] = {}
@@ -55,7 +57,7 @@ class Parking:
     def admit(self, news: News, pieces: Sequence[Piece], settings: GroupSettings, now: int) -> None:
         """Messages of the live lane become records with bytes of their own; or, where there is no
         room for those, records that pin the log."""
-        for lane, record in news:
+        for lane, record in self._without_forgotten(news):
             body = cut_pieces(pieces, record.first, record.last)
             if body and self._is_over(lane, record.size, settings):
                 for piece in body:
@@ -83,7 +85,8 @@ class Parking:
         self._journal.reads_body(old.block)
         self._account.remove(lane, old)
         self._deferred.remove(old)
-        targets = [*((to, record, True) for to, record in news), *((lane, r, False) for r in held)]
+        targets = [(to, record, True) for to, record in self._without_forgotten(news)]
+        targets += [(lane, record, False) for record in held]
         if not targets:
             self._journal.add(Unpark(lane, old, body=not old.in_log), now)
             return []
@@ -111,6 +114,21 @@ class Parking:
         rest = [cut(record, *gap) for gap in gaps]
         for still in self.replace(DEFERRED, record, news, rest, now, held.undone):
             records.add(Held(still, held.undone))
+
+    def put_back(self, held: Held, now: int) -> None:
+        """It was out and nothing came of it."""
+        if self._is_forgotten(held.record.topic, held.last):
+            self.replace(DEFERRED, held.record, [], (), now)
+        else:
+            self._deferred.put_back(held.record, held.undone + 1)
+
+    def _without_forgotten(self, news: News) -> News:
+        """Nothing of a deleted topic begins to wait."""
+        return [
+            (lane, record)
+            for lane, record in news
+            if lane != DEFERRED or not self._is_forgotten(record.topic, record.last)
+        ]
 
     def _park(
         self,
