@@ -115,8 +115,9 @@ class IoThread:
             due = min(due, self._link.advance(now))
         self._link.run_after()
         all_sent = self._send()
-        self._sleep(due, all_sent)
-        self._receive()
+        if self._sleep(due, all_sent):
+            self._receive()
+            self._link.run_after()
 
     def _do_chores(self, now: float) -> float:
         due = math.inf
@@ -136,18 +137,23 @@ class IoThread:
                 outbox.popleft()
         return True
 
-    def _sleep(self, due: float, all_sent: bool) -> None:
+    def _sleep(self, due: float, all_sent: bool) -> bool:
+        """Until something happens or is due; whether there may be something to receive."""
         wait_ms = -1 if due == math.inf else max(0, math.ceil((due - self.clock()) * 1e3))
         watched: list[tuple[Any, int]] = [
             (self._dealer.socket, zmq.POLLIN if all_sent else zmq.POLLIN | zmq.POLLOUT),
             (self._dealer.monitor, zmq.POLLIN),
             (self._ear.fileno(), zmq.POLLIN),
         ]
-        for what, _ in zmq.zmq_poll(watched, wait_ms):
+        readable = False
+        for what, events in zmq.zmq_poll(watched, wait_ms):
             if what is self._dealer.monitor:
                 self._notice()
             elif what is not self._dealer.socket:
                 self._hear()
+            else:
+                readable = bool(events & zmq.POLLIN)
+        return readable
 
     def _hear(self) -> None:
         with contextlib.suppress(BlockingIOError):
