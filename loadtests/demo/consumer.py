@@ -46,7 +46,7 @@ def consume(client: layby.Client, record: Record) -> None:
                 "begun",
                 position=message.position,
                 message=identity(message.key, message.data),
-                boot=message._run.lease.boot,
+                boot=message.boot,
                 grant=message.grant,
                 lane=message.lane,
                 deliveries=message.deliveries,

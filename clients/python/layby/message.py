@@ -95,8 +95,13 @@ class Message(Record):
 
     @property
     def grant(self) -> int:
-        """Numbers what the broker handed out to the group: tells the order."""
+        """Numbers what the broker handed out to the group since its start: tells the order."""
         return self._run.lease.grant
+
+    @property
+    def boot(self) -> int:
+        """Which start of the broker handed it out: `grant` counts anew in each."""
+        return self._run.lease.boot
 
     def ack(self) -> None:
         """Done; never given to this group again."""
