@@ -57,7 +57,7 @@ class Broker:
         self._pushes = Pushes(settings, producers)
         self._reads = Reads(settings, self._topics, self._out, log_end)
         self._trimmer = Trimmer(log_start, now)
-        self._groups = Groups(shared, next_gid)
+        self._groups = Groups(shared, self._trimmer, next_gid)
         self._groups.restore(groups, log_end, now)
         for group in self._groups:
             self._deadlines.set(group.record.gid, now)
@@ -301,6 +301,7 @@ class Broker:
         assert owner is not None, "a commit became durable that was never asked for"
         before = owner.need if isinstance(owner, Journal) else None
         owner.committed()
+        self._trimmer.committed(event.token, now)
         if isinstance(owner, Journal) and owner.need != before:
             self._trimmer.touch(now)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from laybyd.core.effects import FindTime, Refuse
 from laybyd.core.events import Extend, Goodbye, Operate, Poll, Settle
 from laybyd.core.group import Group, Shared
+from laybyd.core.trim import Trimmer
 from laybyd.core.types import Caller, GroupRecord, GroupState
 
 Overrides = Mapping[str, int | tuple[int, ...]]
@@ -32,8 +33,9 @@ class Plan(NamedTuple):
 class Groups:
     """`held_up` are requests for groups whose start is being looked up."""
 
-    def __init__(self, shared: Shared, next_gid: int) -> None:
+    def __init__(self, shared: Shared, trimmer: Trimmer, next_gid: int) -> None:
         self._shared = shared
+        self._trimmer = trimmer
         self._next_gid = next_gid
         self._by_name: dict[str, Group] = {}
         self._by_gid: dict[int, Group] = {}
@@ -133,6 +135,7 @@ class Groups:
         state = GroupState(record, start, (), (), 0, 0, 0, 0)
         group = Group(self._shared, state, log_end, now, is_new=True)
         self._keep(group)
+        self._trimmer.wait_for(self._shared.commits.last)
         return group
 
     def delete(self, group: Group, now: int) -> int:
@@ -141,4 +144,6 @@ class Groups:
         del self._by_gid[group.record.gid]
         for topic in self._shared.topics:
             topic.groups -= group.matches(topic.name)
-        return group.delete(now)
+        batch = group.delete(now)
+        self._trimmer.wait_for(self._shared.commits.last)
+        return batch

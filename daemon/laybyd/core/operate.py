@@ -142,7 +142,7 @@ class Operator:
             if group.matches(name):
                 group.forget(now)
                 world.touch(group)
-        world.trimmer.touch(now)
+        world.trimmer.wait_for(token)
 
     # ---- groups ---------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class Operator:
         batch = group.change(record._replace(topics=topics, overrides=tuple(merged.items())), now)
         self._world.groups.recount()
         self._reply_after(event.caller, group, batch)
-        self._world.trimmer.touch(now)
+        self._world.trimmer.wait_for(self._world.commits.last)
 
     def _delete_group(self, event: Operate, args: Any, now: int) -> None:
         group = self._group(event)
@@ -201,7 +201,6 @@ class Operator:
             return
         batch = self._world.groups.delete(group, now)
         group.parts.journal.after(batch, Reply(event.caller, {}))
-        self._world.trimmer.touch(now)
 
     # ---- parked messages ------------------------------------------------------------------------
 

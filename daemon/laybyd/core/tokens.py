@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 class Tokens(Generic[T]):
     def __init__(self) -> None:
-        self._last = 0
+        self.last = 0
         self._owners: dict[int, T] = {}
 
     def __len__(self) -> int:
@@ -20,9 +20,9 @@ class Tokens(Generic[T]):
         return len(self._owners)
 
     def take(self, owner: T) -> int:
-        self._last += 1
-        self._owners[self._last] = owner
-        return self._last
+        self.last += 1
+        self._owners[self.last] = owner
+        return self.last
 
     def back(self, token: int) -> T | None:
         return self._owners.pop(token, None)

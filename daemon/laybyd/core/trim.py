@@ -21,6 +21,8 @@ class Trimmer:
         self._asked = log_start
         self._start = log_start
         self._under_way = 0
+        self._awaited = 0
+        self._durable = 0
         self._last = now - PACE_US
         self._at: int | None = None
 
@@ -43,6 +45,15 @@ class Trimmer:
         if self._at is None:
             self._at = max(now, self._last + PACE_US)
 
+    def wait_for(self, commit: int) -> None:
+        """What is needed changes with this commit: nothing is given up before it is durable."""
+        self._awaited = commit
+
+    def committed(self, commit: int, now: int) -> None:
+        self._durable = commit
+        if commit == self._awaited:
+            self.touch(now)
+
     def look(
         self, groups: Iterable[Group], topics: Topics, log_end: int, now: int, full: bool
     ) -> int | None:
@@ -59,7 +70,8 @@ class Trimmer:
             if not topic.groups and topic.first < need:
                 need = topic.first
                 self.pins = f"topic {topic.name} is kept from {need}: no group reads it"
-        if need <= self._asked and not (full and need > self._start):
+        has_risen = need > self._asked or (full and need > self._start)
+        if not has_risen or self._durable < self._awaited:
             return None
         self._asked = need
         self._under_way += 1

@@ -1,5 +1,7 @@
 """The journal: when state is committed, who waits for it, and what the log may forget."""
 
+import pytest
+
 from laybyd.core import effects as fx
 from laybyd.core import events as ev
 from laybyd.core.types import Outcome
@@ -134,6 +136,33 @@ def test_the_slowest_group_pins_the_log_until_it_is_deleted():
     assert table.trims == []
     assert table.operate("status").fields["pins"] == "group slow needs the log from 1"
     table.operate("group_delete", group="slow")
+    table.wait(2 * SECOND)
+    assert table.trims == [5]
+
+
+@pytest.mark.parametrize(
+    ("first", "verb", "args"),
+    [
+        ({"slow": "web", "done": "*"}, "group_delete", {"group": "slow"}),
+        ({}, "topic_delete", {"topic": "web"}),
+        ({}, "group_create", {"group": "done", "topics": ("web",), "start": "latest"}),
+        ({"done": "app"}, "group_set", {"group": "done", "topics": ("web",)}),
+    ],
+    ids=str,
+)
+def test_the_log_is_trimmed_once_it_is_durable_that_nobody_needs_it(first, verb, args):
+    table = Table()
+    table.push("web", 4)
+    for group, topic in first.items():
+        start = "latest" if group == "done" else "earliest"
+        table.operate("group_create", group=group, topics=(topic,), start=start)
+    table.wait(2 * SECOND)
+    table.hold = {fx.Commit}
+    assert table.operate_later(verb, **args) == []
+    table.wait(2 * SECOND)
+    table.step(ev.Space(log_full=True, state_full=False, used=9, limit=10))
+    assert table.trims == []
+    table.release()
     table.wait(2 * SECOND)
     assert table.trims == [5]
 
