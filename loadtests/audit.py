@@ -170,15 +170,33 @@ def _blame(
 
 
 def _died_wrongly(story: Story, by_position: dict[int, list[Handled]]) -> Iterator[str]:
-    """Every attempt was seen failing or was cut short by a kill; none was seen in vain, but those
-    whose outcome a kill may have cost."""
+    """Every attempt was seen failing or was lost to a kill; none was seen in vain, but those whose
+    outcome a kill may have cost."""
     for position in sorted(story.dead):
         records = by_position.get(position, [])
         failed = [r for r in records if r.outcome == FAIL]
-        cut = sum(not r.outcome for r in records)
+        cut = sum(not r.outcome for r in records) + _unseen(records, story.kills)
         doubtful = sum(any(kill.may_have_cost(r) for kill in story.kills) for r in failed)
         if not len(failed) - doubtful <= story.max_attempts <= len(failed) + cut:
             yield f"{position} was seen failing {len(failed)} times, cut short {cut} times"
+
+
+def _unseen(records: Sequence[Handled], kills: Sequence[Kill]) -> int:
+    """Attempts of which nobody could write: the message was in the hands of a consumer that was
+    killed before it began. The next delivery's number shows it, but not across boots."""
+    unseen = 0
+    for kill in kills:
+        before = [r for r in records if r.start_us < kill.at_us]
+        after = [r for r in records if r.start_us >= kill.at_us]
+        if kill.who == DAEMON or not before or not before[-1].outcome:
+            continue
+        last, following = before[-1], after[0] if after else None
+        unseen += (
+            following is None
+            or following.boot != last.boot
+            or following.deliveries > last.deliveries + 1
+        )
+    return unseen
 
 
 def _dropped(story: Story) -> Iterator[str]:

@@ -32,9 +32,15 @@ def handled(position: int, **changes: object) -> Handled:
 
 
 def failing(position: int, times: int) -> list[Handled]:
-    again = {"lane": "deferred", "deliveries": 2}
     return [
-        handled(position, outcome="fail", start_us=i * 100, end_us=i * 100, **(again if i else {}))
+        handled(
+            position,
+            outcome="fail",
+            lane="deferred" if i else "live",
+            deliveries=i + 1,
+            start_us=i * 100,
+            end_us=i * 100,
+        )
         for i in range(times)
     ]
 
@@ -166,6 +172,30 @@ class TestDead:
         kills = [Kill("ben", 1_500, 1_600)]
         found = account(*records, of=pushed(1), dead=frozenset({1}), kills=kills)
         assert not found.faults
+
+    def test_one_attempt_may_be_lost_in_the_hands_of_a_consumer_that_had_not_begun(self):
+        first, second, third = failing(1, LIMIT)
+        later = third._replace(start_us=5_000, end_us=5_000)
+        kills = [Kill("ben", 150, 160)]
+        dead = frozenset({1})
+        unseen = account(first, later, of=pushed(1), dead=dead, kills=kills)
+        assert not unseen.faults
+        seen = account(first, second, of=pushed(1), dead=dead, kills=[Kill("ben", 50, 60)])
+        assert "seen failing 2 times" in seen.faults[0]
+        other_boot = later._replace(boot=2, deliveries=1)
+        assert not account(first, other_boot, of=pushed(1), dead=dead, kills=kills).faults
+        assert account(first, later, of=pushed(1), dead=dead).faults
+
+    def test_the_last_attempt_may_be_lost_likewise(self):
+        records = failing(1, LIMIT - 1)
+        kills = [Kill("ben", 500, 600)]
+        assert not account(*records, of=pushed(1), dead=frozenset({1}), kills=kills).faults
+
+    def test_a_kill_of_a_consumer_costs_one_attempt_at_most(self):
+        records = failing(1, LIMIT - 2)
+        kills = [Kill("ben", 500, 600)]
+        found = fault(*records, of=pushed(1), dead=frozenset({1}), kills=kills)
+        assert "seen failing 1 times" in found
 
     def test_one_failure_may_be_lost_to_a_kill_of_the_daemon(self):
         kills = [Kill(DAEMON, 150, 900_000)]
