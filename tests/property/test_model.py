@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -112,6 +113,17 @@ class Held(NamedTuple):
     lane: str
 
 
+@dataclass
+class Term:
+    """How long a session has a lease; `alone`, one suspect by itself; `company`, another one of
+    the session with work left has ended meanwhile."""
+
+    session: bytes
+    end_us: int
+    alone: bool
+    company: bool = False
+
+
 class Delivery(RuleBasedStateMachine):
     """`live` waits in order; `held` is who has what; `deferred` says when each is due."""
 
@@ -121,7 +133,7 @@ class Delivery(RuleBasedStateMachine):
         self.end = 1
         self.live: list[int] = []
         self.held: dict[int, Held] = {}
-        self.ends: dict[bytes, int] = {}
+        self.terms: dict[bytes, Term] = {}
         self.deferred: dict[int, int] = {}
         self.attempts: dict[int, int] = {}
         self.done: set[int] = set()
@@ -157,7 +169,7 @@ class Delivery(RuleBasedStateMachine):
         [deliver] = [one for one in out if isinstance(one, fx.Deliver)]
         assert deliver.n == n
         for grant in deliver.leases:
-            self._granted(grant)
+            self._granted(grant, session)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), outcome=st.sampled_from(Outcome))
@@ -181,9 +193,9 @@ class Delivery(RuleBasedStateMachine):
 
     def _pass(self, duration_us: int) -> list[Any]:
         out = self.direct.advance(duration_us)
-        for lease, end_us in sorted(self.ends.items(), key=lambda item: item[1]):
-            if end_us <= self.direct.now:
-                self._expired(lease, end_us)
+        for lease, term in sorted(self.terms.items(), key=lambda item: item[1].end_us):
+            if term.end_us <= self.direct.now:
+                self._expired(lease, term)
         return out
 
     @rule()
@@ -197,7 +209,7 @@ class Delivery(RuleBasedStateMachine):
                 self.deferred[position] = self.direct.now
         self.live.sort()
         self.held.clear()
-        self.ends.clear()
+        self.terms.clear()
         self.n = dict.fromkeys(SESSIONS, 0)
 
     @invariant()
@@ -220,7 +232,7 @@ class Delivery(RuleBasedStateMachine):
 
     # ---- what follows -----------------------------------------------------------------------
 
-    def _granted(self, grant: fx.Grant) -> None:
+    def _granted(self, grant: fx.Grant, session: bytes) -> None:
         positions = [at for piece in grant.pieces for at in range(piece.first, piece.last + 1)]
         attempts = grant.attempts or (0,) * len(positions)
         assert list(attempts) == [self.attempts.get(position, 0) for position in positions]
@@ -232,7 +244,8 @@ class Delivery(RuleBasedStateMachine):
             assert all(self.deferred.pop(at) <= self.direct.now for at in positions)
         for position in positions:
             self.held[position] = Held(grant.lease, grant.lane)
-        self.ends[grant.lease] = self.direct.now + GROUP.lease_us
+        alone = grant.alone and len(positions) == 1
+        self.terms[grant.lease] = Term(session, self.direct.now + GROUP.lease_us, alone)
 
     def _settle(self, position: int, lease: bytes, outcome: Outcome) -> tuple[fx.Lost, ...]:
         verdict = Verdict(lease, ((position, position),), outcome, started=False)
@@ -260,16 +273,23 @@ class Delivery(RuleBasedStateMachine):
         else:
             self.deferred[position] = now + GROUP.backoff_us[min(before, 1)]
 
-    def _expired(self, lease: bytes, end_us: int) -> None:
-        """Nobody said what was worked on: one is counted, of several each is a suspect."""
-        del self.ends[lease]
+    def _expired(self, lease: bytes, term: Term) -> None:
+        """Nobody said what was worked on: one alone is counted, of several of the session each is
+        a suspect."""
+        del self.terms[lease]
         positions = [position for position, held in self.held.items() if held.lease == lease]
         for position in positions:
             del self.held[position]
-            if len(positions) == 1:
-                self._failed(position, end_us)
+        others = {held.lease for held in self.held.values()}
+        company = [self.terms[one] for one in others if self.terms[one].session == term.session]
+        alone = len(positions) == 1 and (term.alone or not (company or term.company))
+        for other in company if positions else ():
+            other.company = True
+        for position in positions:
+            if alone:
+                self._failed(position, term.end_us)
             else:
-                self.deferred[position] = end_us
+                self.deferred[position] = term.end_us
 
     def _caller(self) -> Caller:
         self.asked += 1

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from laybyd.core.intervals import Range, RangeSet
 from laybyd.core.leases import Lease
 from laybyd.core.parts import Parts
-from laybyd.core.rules import News, Trouble, cut, part_of
-from laybyd.core.types import LIVE, Parked
+from laybyd.core.rules import Trouble, cut, part_of
+from laybyd.core.types import LIVE
 
 EXPIRED = "lease expired"
 STUCK = "handling took too long"
@@ -28,21 +28,21 @@ class Expiry:
     def end(self, lease: Lease, reason: str, now: int, parting: bool = False) -> None:
         """`parting`: the session says goodbye, so what it does not name was not started; else
         without progress since the grant the whole rest is suspect."""
-        knows = parting or has_reported(lease)
-        named = worked_on(lease) if knows else list(lease.open)
+        suspects = suspects_of(lease, parting)
         not_started = RangeSet(lease.open)
-        for run in named:
+        for run in suspects:
             not_started.remove(*run)
-        if named:
-            self._trouble(lease, named, reason, now)
+        if suspects:
+            alone = _stands_alone(lease, suspects, parting)
+            self._trouble(lease, suspects, alone, reason, now)
         for run in not_started:
-            self._give_back(lease, *run)
+            self._give_back(lease, *run, now)
         self._finish(lease, now)
 
     def undo(self, lease: Lease, now: int) -> None:
         """It was never heard of: everything goes back, and nobody is blamed."""
         for run in list(lease.open):
-            self._give_back(lease, *run)
+            self._give_back(lease, *run, now)
         self._finish(lease, now)
 
     def _finish(self, lease: Lease, now: int) -> None:
@@ -57,7 +57,7 @@ class Expiry:
         runs = lease.open.overlap(first, last)
         if not runs:
             return
-        self._trouble(lease, runs, STUCK, now)
+        self._trouble(lease, runs, first == last, STUCK, now)
         for run in runs:
             lease.take_away(*run)
             self._parts.leases.closed(lease, run[1] - run[0] + 1)
@@ -67,7 +67,7 @@ class Expiry:
         """What did not go out with the lease."""
         for first, last in list(lease.open):
             for run in keep.gaps(first, last):
-                self._give_back(lease, *run)
+                self._give_back(lease, *run, now)
                 lease.ranges.remove(*run)
                 lease.close(*run)
                 self._parts.leases.closed(lease, run[1] - run[0] + 1)
@@ -102,33 +102,37 @@ class Expiry:
 
     # ---- messages -------------------------------------------------------------------------------
 
-    def _give_back(self, lease: Lease, first: int, last: int) -> None:
+    def _give_back(self, lease: Lease, first: int, last: int, now: int) -> None:
         parts = self._parts
         if lease.lane == LIVE:
             for span in lease.spans_in(first, last):
-                if parts.live.wants(span.row):
-                    parts.live.give_back(span)
-                else:
-                    parts.live.skip(span.first, span.last)
+                parts.live.give_back(span)
             return
         for held in lease.records.overlap(first, last):
             lease.records.pop(held.first)
-            parts.deferred.put_back(held.record, held.undone + 1)
+            parts.parking.put_back(held, now)
 
-    def _trouble(self, lease: Lease, ranges: Sequence[Range], reason: str, now: int) -> None:
+    def _trouble(
+        self, lease: Lease, ranges: Sequence[Range], alone: bool, reason: str, now: int
+    ) -> None:
+        """`alone`: it is one message, and nothing else can have been the cause."""
         trouble = Trouble(reason, lease.session.name, lease.id, now)
         if lease.lane == LIVE:
-            self._suspects_of_live(lease, ranges, trouble)
+            self._trouble_in_live(lease, ranges, alone, trouble)
             return
-        one_alone = sum(last - first + 1 for first, last in ranges) == 1
         for run in ranges:
-            self._change(lease, run, trouble, one_alone=one_alone)
+            self._change(lease, run, trouble, alone=alone)
 
-    def _suspects_of_live(self, lease: Lease, ranges: Sequence[Range], trouble: Trouble) -> None:
+    def _trouble_in_live(
+        self, lease: Lease, ranges: Sequence[Range], alone: bool, trouble: Trouble
+    ) -> None:
         parts = self._parts
         found = [part_of(parts.record.gid, lease.spans_in(*run)) for run in ranges]
         pieces = [piece for _, some in found for piece in some]
-        news = parts.rules.suspects([part for part, _ in found], trouble)
+        if alone:
+            news = parts.rules.failed(found[0][0], trouble)
+        else:
+            news = parts.rules.suspects([part for part, _ in found], trouble)
         parts.parking.admit(news, pieces, parts.settings, trouble.now)
         for run in ranges:
             parts.journal.settle(*run, trouble.now)
@@ -138,21 +142,16 @@ class Expiry:
         lease: Lease,
         run: Range,
         trouble: Trouble,
-        one_alone: bool = False,
+        alone: bool = False,
         bury: bool = False,
     ) -> None:
         """Records of a deferred lease: each for itself, there are no halves of several."""
         parts = self._parts
         for held in lease.records.overlap(*run):
             part = cut(held.record, max(run[0], held.first), min(run[1], held.last))
-            news = self._news(part, trouble, one_alone, bury)
+            rules = parts.rules
+            news = rules.rejected(part, trouble) if bury else rules.failed(part, trouble, alone)
             parts.parking.change_held(lease.records, held, part, news, trouble.now)
-
-    def _news(self, part: Parked, trouble: Trouble, one_alone: bool, bury: bool) -> News:
-        rules = self._parts.rules
-        if bury:
-            return rules.rejected(part, trouble)
-        return rules.failed(part, trouble) if one_alone else rules.set_apart(part, trouble)
 
 
 def has_reported(lease: Lease) -> bool:
@@ -166,3 +165,21 @@ def worked_on(lease: Lease) -> list[Range]:
     if not has_reported(lease):
         return []
     return [run for one in lease.open for run in lease.session.named.overlap(*one)]
+
+
+def suspects_of(lease: Lease, parting: bool) -> list[Range]:
+    return worked_on(lease) if parting or has_reported(lease) else list(lease.open)
+
+
+def _stands_alone(lease: Lease, suspects: Sequence[Range], parting: bool) -> bool:
+    """Nothing else of the session can be to blame. A message in a lease of its own that is marked
+    `alone` is counted whatever else there is: it was to be worked on alone, and with others always
+    at work the bad message would never be found."""
+    others = [one for one in lease.session.leases.values() if one is not lease]
+    company = [one for one in others if suspects_of(one, parting)]
+    for one in company:
+        one.in_company = True
+    if lease.alone and lease.ranges.first == lease.ranges.last:
+        return True
+    single = len(suspects) == 1 and suspects[0][0] == suspects[0][1]
+    return single and not company and not lease.in_company

@@ -17,6 +17,7 @@ from laybyd.core.parts import Parts
 from laybyd.core.rules import News, Trouble, cut, part_of
 from laybyd.core.sessions import Settlement
 from laybyd.core.types import DEAD, DEFERRED, Outcome, Parked, Row, Verdict
+from laybyd.core.verdicts import named, names_alone
 
 ROWS_AT_ONCE = 64
 
@@ -49,17 +50,17 @@ class Late:
         believed: bool,
     ) -> None:
         lost = RangeSet()
-        unknown: list[Range] = []
+        done: list[Range] = []
         unseen: list[Range] = []
-        for first, last in ranges:
-            end = self._parts.live.log_end
+        end = self._parts.live.log_end
+        for first, last in (part for one in ranges for part in named(verdict, *one)):
             if last >= end:
                 lost.add(max(first, end), last)
                 last = end - 1
             if first <= last:
-                done = self._parts.floor.done_in(first, last)
+                done += self._parts.floor.done_in(first, last)
                 self._open(verdict, (first, last), lost, unseen, now)
-                unknown += self._parked(verdict, done, lost, now)
+        unknown = self._parked(verdict, done, lost, now)
         self._refuse(verdict, lost, settlement)
         if unseen:
             self._look_for_rows(verdict, unseen, settlement, believed)
@@ -125,22 +126,26 @@ class Late:
         lookup = self._end(token)
         seen = RangeSet((row.first, row.last) for row in rows)
         rest: list[Range] = []
+        again: list[Range] = []
         for one in lookup.ranges:
-            for run in seen.overlap(*one):
-                self._move_found(rows, run, lookup.verdict, now)
+            for first, last in seen.overlap(*one):
+                cursor = self._parts.live.cursor
+                if first < cursor:
+                    again.append((first, min(last, cursor - 1)))
+                self._move_found(rows, (max(first, cursor), last), lookup.verdict, now)
             rest += [(max(low, upto), high) for low, high in seen.gaps(*one) if high >= upto]
+        if again:
+            self.judge(lookup.verdict, again, lookup.settlement, now, lookup.believed)
         if rest and upto > lookup.ranges[0][0]:
             self._look_for_rows(lookup.verdict, rest, lookup.settlement, lookup.believed)
         self._finish(lookup)
 
     def _move_found(self, rows: Sequence[Row], run: Range, verdict: Verdict, now: int) -> None:
-        """Only what still waits: it may have been handed out while its row was read."""
+        """What was never out in this boot, and is not settled."""
         for row in filter(self._parts.live.wants, rows):
             low, high = max(run[0], row.first), min(run[1], row.last)
             for first, last in self._parts.floor.open_in(low, high) if low <= high else ():
-                first = max(first, self._parts.live.cursor)
-                if first <= last:
-                    self._move([Span(first, last, row)], verdict, now)
+                self._move([Span(first, last, row)], verdict, now)
 
     # ---- messages that are done: settled, deferred or dead --------------------------------------
 
@@ -149,18 +154,17 @@ class Late:
     ) -> list[Range]:
         """Deal with the deferred ones that are in memory; gives what must be looked up."""
         deferred = self._parts.deferred
-        unknown: list[Range] = []
-        for first, last in done:
-            rest = RangeSet([(first, last)])
-            for record in deferred.out.overlap(first, last):
+        rest = RangeSet(done)
+        for one in done:
+            for record in deferred.out.overlap(*one):
                 for part in rest.overlap(record.first, record.last):
                     lost.add(*part)
                 rest.remove(record.first, record.last)
-            for record in deferred.overlap(first, last):
-                self._change(verdict, record, (first, last), now)
+            for record in deferred.overlap(*one):
+                runs = rest.overlap(record.first, record.last)
                 rest.remove(record.first, record.last)
-            unknown += rest
-        return unknown
+                self._change(verdict, record, runs, now)
+        return list(rest)
 
     def _look_up(
         self,
@@ -203,33 +207,33 @@ class Late:
         """Records that changed while they were looked up are judged anew."""
         lookup = self._end(token)
         rest = RangeSet(lookup.ranges)
-        again = [part for one in lookup.ranges for part in lookup.changed.overlap(*one)]
+        again = RangeSet(part for one in rest for part in lookup.changed.overlap(*one))
         if more:
-            again += rest.overlap(records[-1].last + 1, lookup.ranges[-1][1])
+            for one in rest.overlap(records[-1].last + 1, rest.last):
+                again.add(*one)
         for one in again:
             rest.remove(*one)
         lost = RangeSet()
         for record in records:
-            for part in rest.overlap(record.first, record.last):
-                self._found(lookup, record, part, lost, now)
+            runs = rest.overlap(record.first, record.last)
             rest.remove(record.first, record.last)
+            if not self._found(lookup, record, runs, now):
+                for run in runs:
+                    lost.add(*run)
         self._refuse(lookup.verdict, lost, lookup.settlement)
-        self._go_on(lookup, list(rest), again, now)
+        self._go_on(lookup, list(rest), list(again), now)
         self._finish(lookup)
 
-    def _found(
-        self, lookup: _Lookup, record: Parked, part: Range, lost: RangeSet, now: int
-    ) -> None:
+    def _found(self, lookup: _Lookup, record: Parked, runs: Sequence[Range], now: int) -> bool:
         """A dead message is settled, unless this is the repeat of what made it dead; a deferred
-        one may have been handed out since it was asked for."""
+        one may have been handed out since it was asked for. Gives whether the outcome counts."""
         if lookup.lane == DEAD:
             repeat = record.lease == lookup.verdict.lease
-            if not repeat or lookup.verdict.outcome is Outcome.ACK:
-                lost.add(*part)
-        elif self._parts.deferred.out.overlap(record.first, record.last):
-            lost.add(*part)
-        else:
-            self._change(lookup.verdict, record, part, now)
+            return repeat and lookup.verdict.outcome is not Outcome.ACK
+        if self._parts.deferred.out.overlap(record.first, record.last):
+            return False
+        self._change(lookup.verdict, record, runs, now)
+        return True
 
     def _go_on(self, lookup: _Lookup, rest: list[Range], again: list[Range], now: int) -> None:
         args = (lookup.settlement, lookup.believed)
@@ -261,22 +265,25 @@ class Late:
         if not (believed and verdict.outcome is Outcome.ACK):
             self._refuse(verdict, RangeSet(ranges), settlement)
 
-    def _change(self, verdict: Verdict, record: Parked, part: Range, now: int) -> None:
-        """`part` of a record that waits; what its own lease has brought about already is not
+    def _change(self, verdict: Verdict, record: Parked, runs: Sequence[Range], now: int) -> None:
+        """Parts of a record that waits; what its own lease has brought about already is not
         counted twice."""
-        if verdict.outcome is Outcome.RELEASE or _is_repeat(verdict, record, part):
+        if verdict.outcome is Outcome.RELEASE:
             return
-        first, last = max(part[0], record.first), min(part[1], record.last)
-        news = self._news(verdict, cut(record, first, last), now)
-        for gap in RangeSet([(first, last)]).gaps(record.first, record.last):
-            news.append((DEFERRED, cut(record, *gap)))
+        changed = [part for run in runs for part in named(verdict, *run)]
+        changed = [part for part in changed if not _is_repeat(verdict, record, part)]
+        if not changed:
+            return
+        news = [one for part in changed for one in self._news(verdict, cut(record, *part), now)]
+        gaps = RangeSet(changed).gaps(record.first, record.last)
+        news += [(DEFERRED, cut(record, *gap)) for gap in gaps]
         self._parts.parking.replace(DEFERRED, record, news, (), now)
 
     def _news(self, verdict: Verdict, part: Parked, now: int) -> News:
         rules = self._parts.rules
         trouble = Trouble(verdict.reason, "", verdict.lease, now)
         if verdict.outcome is Outcome.FAIL:
-            return rules.failed(part, trouble)
+            return rules.failed(part, trouble, names_alone(verdict, part.first))
         if verdict.outcome is Outcome.DEFER:
             return rules.deferred(part, (verdict.delay_ms or 0) * 1_000, trouble)
         if verdict.outcome is Outcome.REJECT:
@@ -291,4 +298,4 @@ def _is_repeat(verdict: Verdict, record: Parked, part: Range) -> bool:
     if record.lease != verdict.lease or verdict.outcome in (Outcome.ACK, Outcome.REJECT):
         return False
     counted = bool(record.history) and record.history[-1].counted
-    return counted or verdict.outcome is Outcome.DEFER or part[0] != part[1]
+    return counted or verdict.outcome is Outcome.DEFER or not names_alone(verdict, part[0])

@@ -46,7 +46,8 @@ class Held(NamedTuple):
 
 class Lease:
     """`open` is what is not settled; `taken` what was taken away while the lease went on;
-    `answer` the poll that it was given to."""
+    `answer` the poll that it was given to; `in_company`: another lease of the session has ended,
+    which may have been the cause of whatever becomes of this one."""
 
     __slots__ = (
         "alone",
@@ -55,6 +56,7 @@ class Lease:
         "granted_us",
         "guard",
         "id",
+        "in_company",
         "lane",
         "lease_us",
         "left",
@@ -89,6 +91,7 @@ class Lease:
         self.lease_us = session.lease_us
         self.ends_us = now + session.lease_us
         self.alone = False
+        self.in_company = False
         self.guard = False
 
     def spans_in(self, first: int, last: int) -> list[Span]:

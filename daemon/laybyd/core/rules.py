@@ -81,9 +81,9 @@ class Rules:
         self._core = core
         self.group = group
 
-    def failed(self, part: Parked, trouble: Trouble) -> News:
-        """One message is counted; of several one is bad, nobody knows which."""
-        if part.messages > 1:
+    def failed(self, part: Parked, trouble: Trouble, alone: bool = True) -> News:
+        """One message alone is counted; of several one is bad, nobody knows which."""
+        if not alone or part.messages > 1:
             return self.suspects([part], trouble)
         attempts = part.attempts + 1
         part = self._noted(part, trouble, counted=True)._replace(attempts=attempts, alone=False)
@@ -93,23 +93,14 @@ class Rules:
         return [_due(part, trouble.now, backoff[min(attempts, len(backoff)) - 1])]
 
     def suspects(self, parts: Sequence[Parked], trouble: Trouble) -> News:
-        """Neighbours of one lease, in halves, due at once; the last one standing is counted."""
-        total = sum(part.messages for part in parts)
-        if total == 1:
-            return self.failed(parts[0], trouble)
-        half = total // 2
+        """Of one lease, in halves, uncounted, due at once; each comes alone next time."""
+        half = sum(part.messages for part in parts) // 2
         news: News = []
         for part in parts:
             for first, last in _runs(part, half):
                 news.append(self._suspect(cut(part, first, last), trouble))
             half -= part.messages
         return news
-
-    def set_apart(self, part: Parked, trouble: Trouble) -> News:
-        """A record among several of one lease: halved, or alone next time."""
-        return self.suspects([part], trouble) if part.messages > 1 else [
-            self._suspect(part, trouble)
-        ]  # fmt: skip
 
     def _suspect(self, part: Parked, trouble: Trouble) -> tuple[str, Parked]:
         noted = self._noted(part, trouble, counted=False)._replace(alone=True)

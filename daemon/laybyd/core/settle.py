@@ -16,6 +16,7 @@ from laybyd.core.parts import Parts
 from laybyd.core.rules import STARTED_RELEASES_MAX, News, Trouble, cut, part_of
 from laybyd.core.sessions import Session, Settlement, blend
 from laybyd.core.types import LIVE, Outcome, Parked, Verdict
+from laybyd.core.verdicts import names_alone
 
 
 class _Work:
@@ -76,7 +77,8 @@ class Settler:
             self._late.judge(verdict, verdict.ranges, settlement, now, believed=True)
         else:
             unsettled = RangeSet(past.unsettled)
-            self._not_open(verdict, RangeSet(past.ranges), unsettled, settlement, now)
+            held = RangeSet(past.ranges)
+            self._not_open(verdict, verdict.ranges, held, unsettled, settlement, now)
 
     def _of_lease(self, lease: Lease, verdict: Verdict, settlement: Settlement, now: int) -> None:
         rest: list[Range] = []
@@ -88,9 +90,8 @@ class Settler:
             for run in lease.open.overlap(first, last):
                 self._apply(lease, verdict, *run, now)
         if rest:
-            verdict = verdict._replace(ranges=tuple(rest))
             taken = lease.taken or RangeSet()
-            self._not_open(verdict, lease.ranges, taken, settlement, now)
+            self._not_open(verdict, rest, lease.ranges, taken, settlement, now)
         if not lease.left:
             self._parts.leases.end(lease, now)
             self._parts.timers.cancel(("lease", lease))
@@ -98,6 +99,7 @@ class Settler:
     def _not_open(
         self,
         verdict: Verdict,
+        ranges: Sequence[Range],
         held: RangeSet,
         unsettled: RangeSet,
         settlement: Settlement,
@@ -105,9 +107,9 @@ class Settler:
     ) -> None:
         """Of what the lease does not hold (any more): what was never in it is refused, what it
         did not settle is late, what it did settle is a repeat."""
-        strange = [gap for one in verdict.ranges for gap in held.gaps(*one)]
-        late = [run for one in verdict.ranges for run in unsettled.overlap(*one)]
-        settled = RangeSet(run for one in verdict.ranges for run in held.overlap(*one))
+        strange = [gap for one in ranges for gap in held.gaps(*one)]
+        late = [run for one in ranges for run in unsettled.overlap(*one)]
+        settled = RangeSet(run for one in ranges for run in held.overlap(*one))
         for run in late:
             settled.remove(*run)
         if strange:
@@ -166,7 +168,7 @@ class Settler:
             if verdict.outcome is Outcome.RELEASE:
                 if not verdict.started and part is held.record:
                     lease.records.pop(held.first)
-                    self._parts.deferred.put_back(held.record, held.undone + 1)
+                    self._parts.parking.put_back(held, now)
                     continue
                 held = held._replace(undone=held.undone + 1)
             news = self.news_of(verdict, part, lease.session.name, now)
@@ -179,7 +181,7 @@ class Settler:
             case Outcome.ACK:
                 return []
             case Outcome.FAIL:
-                return rules.failed(part, trouble)
+                return rules.failed(part, trouble, names_alone(verdict, part.first))
             case Outcome.DEFER:
                 return rules.deferred(part, (verdict.delay_ms or 0) * 1_000, trouble)
             case Outcome.REJECT:

@@ -97,6 +97,49 @@ def test_each_range_of_a_fail_is_judged_for_itself():
     assert counted == {1: 1, 2: 1, 5: 0, 6: 0}
 
 
+def test_a_range_over_messages_deferred_one_by_one_is_not_counted():
+    table = Table(settings(SHORT | {"drain_slice_us": 10 * SECOND}))
+    table.push("app", 4)
+    grant = table.lease()
+    for at in (1, 2, 3):
+        table.settle(grant, (at, at), outcome=Outcome.FAIL)
+    table.settle(grant, (4, 4))
+    table.poll()
+    table.wait(2 * SECOND)
+    first = table.last_lease("one")
+    table.wait(1 * SECOND)
+    table.settle(first)
+    both = drained(table)
+    assert positions(both) == [2, 3]
+    table.settle(both, (2, 3), outcome=Outcome.FAIL)
+    records = [table.record(2), table.record(3)]
+    assert [(one.attempts, one.alone, one.delay_us) for one in records] == [(1, True, 0)] * 2
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_a_range_of_which_only_some_are_left_is_not_counted(foreign):
+    table = Table()
+    table.push("app", 1)
+    table.push("other" if foreign else "app", 1)
+    table.push("app", 1)
+    grant = table.lease()
+    if not foreign:
+        table.settle(grant, (2, 2))
+    table.settle(grant, (1, 3), outcome=Outcome.FAIL)
+    assert table.parked() == [(1, 1), (3, 3)]
+    records = [table.record(1), table.record(3)]
+    assert [(one.attempts, one.alone) for one in records] == [(0, True)] * 2
+
+
+def test_the_last_one_of_a_range_that_fails_is_not_counted_either():
+    table = Table()
+    table.push("app", 2)
+    grant = table.lease()
+    table.settle(grant, (1, 1))
+    table.settle(grant, (1, 2), outcome=Outcome.FAIL)
+    assert (table.record(2).attempts, table.record(2).alone) == (0, True)
+
+
 def test_deferring_is_not_counted_and_is_due_after_its_delay():
     table = Table()
     table.push("app", 3)

@@ -127,6 +127,20 @@ def test_a_late_fail_of_one_suspect_is_counted():
     assert table.parked() == [(1, 1), (2, 2), (3, 4)]
 
 
+def test_a_late_fail_of_a_range_is_not_counted():
+    table = Table(settings(QUICK))
+    table.push("app", 2)
+    table.push("app", 2)
+    grant = table.lease("one")
+    table.extend("one")
+    table.wait(11 * SECOND)
+    assert table.settle(grant, (2, 3), outcome=Outcome.FAIL) == []
+    assert table.parked() == [(2, 2), (3, 3)]
+    assert [table.record(at).attempts for at in (2, 3)] == [0, 0]
+    assert table.settle(grant, (1, 1), (4, 4), outcome=Outcome.FAIL) == []
+    assert [table.record(at).attempts for at in (1, 4)] == [1, 1]
+
+
 def test_a_late_reject_sends_to_the_dead():
     table, grant = expired()
     assert table.settle(grant, outcome=Outcome.REJECT) == []
@@ -264,6 +278,25 @@ def test_a_poll_with_a_late_outcome_is_answered_when_it_was_looked_up(outcome):
     assert table.poll(verdicts=(verdict,)) == []
     (answer,) = table.release()
     assert (delivered([answer]), answer.refused) == ([21], ())
+
+
+@pytest.mark.parametrize("head_records", [4, 1_000])
+def test_several_parts_of_one_deferred_range_may_be_settled_late(head_records):
+    table = Table(settings(QUICK | {"lease_us": 60 * SECOND}, head_records=head_records))
+    table.push("app", 20)
+    whole = table.lease("one", credit=10)
+    table.settle(whole, outcome=Outcome.DEFER, delay_ms=100_000)
+    for at in range(11, 21):
+        table.settle(table.lease("one", credit=1), (at, at), outcome=Outcome.FAIL)
+    table.restart()
+    answers = table.settle(whole.lease, (1, 1), (3, 3), (5, 6), outcome=Outcome.REJECT)
+    assert answers == []
+    assert table.parked()[:3] == [(2, 2), (4, 4), (7, 10)]
+    assert table.parked("dead") == [(1, 1), (3, 3), (5, 6)]
+    assert table.settle(whole.lease, (7, 7), (8, 8), outcome=Outcome.FAIL) == []
+    assert [table.record(at).attempts for at in (7, 8, 9)] == [1, 1, 0]
+    shown = table.group()
+    assert (shown["deferred"], shown["dead"]) == (16, 4)
 
 
 def test_a_record_that_changes_while_it_is_looked_up_is_judged_anew():

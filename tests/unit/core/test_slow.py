@@ -70,6 +70,60 @@ def test_several_messages_named_are_suspects_uncounted():
     assert delivered(table.poll("two")) == [1, 3, 4, 6, 8]
 
 
+@pytest.mark.parametrize("end", ["silence", "goodbye"])
+def test_messages_of_several_leases_named_together_are_suspects(end):
+    table = a_table()
+    for _ in range(3):
+        table.lease("one", credit=2)
+    table.extend("one", [(1, 1, 0), (3, 3, 0), (6, 6, 0)])
+    if end == "silence":
+        table.wait(10 * SECOND)
+    else:
+        table.step_goodbye("one")
+    assert table.parked() == [(1, 1), (3, 3), (6, 6)]
+    records = [table.record(at) for at in (1, 3, 6)]
+    assert [(one.attempts, one.alone) for one in records] == [(0, True)] * 3
+
+
+def test_of_leases_that_end_together_the_one_with_a_named_message_tells_the_culprit():
+    table = a_table()
+    for _ in range(3):
+        table.lease("one", credit=2)
+    table.extend("one", [(3, 3, 0)])
+    table.wait(10 * SECOND)
+    assert table.parked() == [(3, 3)]
+    assert table.record(3).attempts == 1
+
+
+def test_a_suspect_alone_in_its_lease_is_counted_whatever_else_its_session_holds():
+    table = a_table()
+    for _ in range(2):
+        table.lease("one", credit=1)
+    table.wait(10 * SECOND)
+    assert [table.record(at).attempts for at in (1, 2)] == [0, 0]
+    table.settle(table.lease("one", credit=6))
+    table.poll("one", credit=1)
+    table.wait(SECOND)
+    assert table.last_lease("one").alone
+    table.push("app", 2)
+    table.poll("one", credit=1)
+    assert table.last_lease("one").lane == "live"
+    table.extend("one", [(1, 1, 0), (9, 9, 0)])
+    table.wait(10 * SECOND)
+    assert [table.record(at).attempts for at in (1, 9)] == [1, 0]
+
+
+def test_a_range_named_of_which_one_is_left_is_a_suspect():
+    table = a_table()
+    grant = table.lease("one")
+    table.settle(grant, (2, 4))
+    for age_ms in (0, 8_000):
+        table.extend("one", [(1, 4, age_ms)])
+        table.wait(8 * SECOND)
+    assert table.parked() == [(1, 1)]
+    assert (table.record(1).attempts, table.record(1).alone) == (0, True)
+
+
 def test_a_lease_of_the_halving_is_alone_in_its_answer():
     table = a_table()
     table.lease("one")
@@ -131,7 +185,7 @@ def test_a_poll_alone_is_no_progress():
     table.wait(6 * SECOND)
     table.poll("one", credit=1)
     table.wait(6 * SECOND)
-    assert table.record(1).attempts == 1
+    assert table.parked() == [(1, 1)]
 
 
 def test_a_message_that_takes_too_long_is_taken_from_its_lease_alone():
