@@ -229,9 +229,12 @@ class Sessions:
 
     def in_turn(self) -> Iterator[Waiting]:
         """Those with idle handlers, the latest first, so that the surplus shows as polls that wait
-        long; then those ahead of need."""
+        long; then those ahead of need, but for sessions on deferred work: live must not wait
+        behind that."""
         yield from reversed(self.idle.values())
-        yield from reversed(self.ahead.values())
+        for waiting in reversed(self.ahead.values()):
+            if not waiting.session.deferred_leases:
+                yield waiting
 
     def latest(self) -> Waiting | None:
         return next(self.in_turn(), None)

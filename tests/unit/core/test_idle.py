@@ -71,6 +71,19 @@ def test_a_session_that_comes_back_from_deferred_work_is_surplus_at_once():
     assert lanes([answer]) == [("one", "deferred")]
 
 
+def test_live_is_not_given_ahead_of_need_to_a_session_on_deferred_work():
+    table = a_table()
+    table.poll("other", handlers=3, idle=0, credit=1)
+    table.poll("one")
+    table.wait(5 * MS)
+    deferred = table.last_lease("one")
+    table.poll("one", idle=0)
+    assert lanes(table.push_sent(messages=2)) == [("other", "live")]
+    before = len(table.sent)
+    table.settle(deferred)
+    assert lanes(table.sent[before:]) == [("one", "live")]
+
+
 def test_prefetching_polls_get_no_deferred_work():
     table = a_table()
     table.poll("one", handlers=4, idle=0)
