@@ -277,7 +277,7 @@ class Broker:
 
     def _trimmed(self, event: events.Trimmed, now: int) -> None:
         self._trimmer.trimmed(event.start)
-        self._topics.trimmed(event.topics)
+        self._topics.trimmed(event.start, event.topics)
         self._groups.recount()
 
     def _space_changed(self, event: events.Space, now: int) -> None:

@@ -69,17 +69,19 @@ class Topics:
     def __iter__(self) -> Iterator[Topic]:
         return iter(self._topics.values())
 
-    def _keep(self, state: TopicState) -> Topic | None:
+    def _keep(self, state: TopicState) -> None:
         below = self.forgotten.get(state.name, 0)
         if state.last < below:
-            return None
+            return
         state = state._replace(first=max(state.first, below))
         known = self._topics.get(state.name)
         if known is None:
-            known = self._topics[state.name] = Topic(state)
+            self._topics[state.name] = Topic(state)
+        elif state.last < known.last:
+            # Rows came since; the next trim tells how many messages are left with them.
+            known.first = max(known.first, state.first)
         else:
             known.update(state)
-        return known
 
     def add(self, row: Row) -> Topic | None:
         """Take note of a new row; gives the topic when it is new."""
@@ -91,11 +93,14 @@ class Topics:
         new = self._topics[row.topic] = Topic(state)
         return new
 
-    def trimmed(self, states: Iterable[TopicState]) -> None:
-        """The log was cut at its beginning: what is left of each topic."""
-        left = {state.name for state in states if self._keep(state) is not None}
-        for name in [name for name in self._topics if name not in left]:
-            del self._topics[name]
+    def trimmed(self, start: int, states: Iterable[TopicState]) -> None:
+        """The log was cut at its beginning: what was left of each topic then."""
+        for state in states:
+            self._keep(state)
+        for topic in list(self):
+            topic.first = max(topic.first, start)
+            if topic.last < start:
+                del self._topics[topic.name]
 
     def forget(self, name: str, below: int) -> None:
         self.forgotten[name] = below

@@ -206,6 +206,21 @@ def test_trimmed_topics_are_forgotten():
     assert [(one["name"], one["first"]) for one in listed] == [("web", 5)]
 
 
+def test_news_of_a_trim_is_as_old_as_the_trim():
+    table = Table()
+    table.push("gone", 4)
+    table.push("app", 4)
+    table.log_start = 5
+    old = ev.Trimmed(5, tuple(table.topic_states()))
+    table.push("app", 2)
+    table.push("new", 1)
+    table.push("gone", 1)
+    table.step(old)
+    listed = table.operate("topics").fields["topics"]
+    shown = [(one["name"], one["first"], one["last"], one["messages"]) for one in listed]
+    assert shown == [("app", 5, 10, 6), ("gone", 5, 12, 5), ("new", 11, 11, 1)]
+
+
 # ---- restarts -------------------------------------------------------------------------------
 
 
