@@ -179,6 +179,31 @@ def test_what_comes_back_of_a_deleted_topic_is_dropped():
     assert delivered(table.poll("two")) == []
 
 
+@pytest.mark.parametrize("lane", ["live", "deferred"])
+@pytest.mark.parametrize("end", ["fail", "defer", "release", "started", "silence", "unheard"])
+def test_what_was_out_of_a_deleted_topic_never_comes_again(lane, end):
+    table = Table(settings({"lease_us": 10 * SECOND, "backoff_us": (1 * SECOND,)}))
+    table.push("app", 1)
+    if lane == "deferred":
+        table.settle(table.lease("one"), outcome=Outcome.DEFER, delay_ms=0)
+    table.poll("one")
+    table.wait(SECOND)
+    grant = table.last_lease("one")
+    assert grant.lane == lane
+    table.operate("topic_delete", topic="app")
+    if end in ("fail", "defer", "release"):
+        table.settle(grant, outcome=Outcome(end), delay_ms=1, started=False)
+    elif end == "started":
+        table.settle(grant, outcome=Outcome.RELEASE)
+    elif end == "unheard":
+        table.step(ev.Undelivered(a_caller("one"), "g", (grant.lease,)))
+    table.wait(20 * SECOND)
+    shown = table.group()
+    assert (shown["waiting"], shown["out"], shown["deferred"], shown["floor"]) == (0, 0, 0, 2)
+    assert delivered(table.poll("two") + table.wait(20 * SECOND)) == []
+    assert table.state.bodies == set()
+
+
 def test_a_deleted_topic_stays_deleted_after_a_restart():
     table = Table()
     table.push("app", 4)
