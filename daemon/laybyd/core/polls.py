@@ -142,6 +142,8 @@ class Polls:
             for grant in session.grants
             if grant.lease in session.leases
         )
+        # Where the bytes of what is left lie now may still be on its way to the state store.
+        self._parts.journal.flush()
         n, name, slow_ms = session.n, self._parts.record.name, self._slow_ms
         why = "" if grants else NOTHING
         self.speak(

@@ -278,3 +278,21 @@ def test_goodbye_of_nobody_is_answered():
     table = Table()
     (reply,) = table.step(ev.Goodbye(a_caller(), "nowhere", b"nobody"))
     assert isinstance(reply, fx.Reply)
+
+
+def test_what_a_repeated_answer_names_is_on_its_way_to_the_disk():
+    table = Table(settings({"lease_us": 600 * SECOND}))
+    table.push("app", 8)
+    table.settle(table.lease("maker"), outcome=Outcome.DEFER, delay_ms=0)
+    table.step_goodbye("maker")
+    table.poll("one", n=1)
+    table.wait(SECOND)
+    grant = table.last_lease("one")
+    before = len(table.commits)
+    verdict = a_verdict(grant, (1, 4), outcome=Outcome.FAIL)
+    table.step(ev.Settle(a_caller("settler"), "g", (verdict,)))
+    assert len(table.commits) == before
+    (again,) = [one for one in table.poll("one", n=1) if isinstance(one, fx.Deliver)]
+    (left,) = again.leases
+    assert {(1, piece.block) for piece in left.pieces} <= table.state.bodies
+    assert len(table.commits) == before + 1
