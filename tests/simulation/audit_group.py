@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from laybyd.core.effects import Deliver, Grant, Park
-from laybyd.core.events import Poll
+from laybyd.core.events import Poll, Undelivered
 from laybyd.core.settings import CoreSettings
 from laybyd.core.types import DEAD, LIVE, GroupRecord
 from tests.simulation import bodies
@@ -68,6 +68,8 @@ class GroupBook:
             self.table.leases[grant.lease].older(now - since)
         if fresh:
             self._check_limits(session_of(poll), now)
+        for grant in effect.leases:
+            self.table.leases[grant.lease].to = effect.caller
         self.table.answered(poll, tuple(grant.lease for grant in effect.leases))
 
     def _check_answer(self, effect: Deliver, poll: Poll) -> None:
@@ -257,6 +259,12 @@ class GroupBook:
         self.undone(self.table.polled(poll), now)
         if poll.progress is not None:
             self.table.reported(session_of(poll), poll.progress, now)
+
+    def undelivered(self, event: Undelivered, now: int) -> None:
+        """It counts if the same leases were not sent once more, to somebody who can be reached."""
+        known = self.table.leases
+        lost = [one for one in event.leases if one in known and known[one].to == event.caller]
+        self.undone(tuple(lost), now)
 
     def undone(self, leases: tuple[bytes, ...], now: int) -> None:
         """They reached nobody: what they hold goes back to where it was, uncounted."""

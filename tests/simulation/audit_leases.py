@@ -9,7 +9,7 @@ from __future__ import annotations
 from laybyd.core.effects import Grant
 from laybyd.core.events import Poll
 from laybyd.core.settings import GroupSettings
-from laybyd.core.types import Progress
+from laybyd.core.types import Caller, Progress
 from tests.simulation.world import MS
 
 SessionKey = bytes
@@ -31,6 +31,7 @@ class Lease:
         self.length_us = grant.lease_ms * MS
         self.granted_us = now
         self.end_us = now + self.length_us
+        self.to: Caller | None = None
         self.over = False
         self.open: set[int] = set()
         self.positions: set[int] = set()

@@ -110,7 +110,7 @@ class Auditor(Watcher):
                 self.groups[op.record.name].durable_us = now
 
     def _on_undelivered(self, event: ev.Undelivered, now: int) -> None:
-        self.groups[event.group].undone(event.leases, now)
+        self.groups[event.group].undelivered(event, now)
 
     def _on_damaged(self, event: ev.Damaged, now: int) -> None:
         asked = self._leaving.pop(_ticket(event))

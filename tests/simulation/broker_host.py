@@ -105,6 +105,7 @@ class BrokerHost:
         self.boot, self.quiesced = fence.boot, False
         self._inbox: list[Event] = []
         self._appends: list[Push] = []
+        self._cuts: dict[bytes, int] = {}
         self._turning = False
         self._alarm: int | None = None
         self._log = LogSide(store, fence, Worker(self, self._pace.append_us))
@@ -277,14 +278,14 @@ class BrokerHost:
             self.receive([Undelivered(effect.caller, effect.group, leases)])
 
     def _shorten(self, effect: fx.Deliver) -> fx.Deliver:
-        """Now and then the pieces of a lease do not fit one block."""
+        """Now and then the pieces of a lease do not fit one block; they never will."""
         grants = []
         for grant in effect.leases:
-            if len(grant.pieces) > 1 and self.world.chance(self._pace.shorten):
-                kept = self.world.between(1, len(grant.pieces) - 1)
+            kept = self._cuts.get(grant.lease, 0)
+            if not kept and len(grant.pieces) > 1 and self.world.chance(self._pace.shorten):
+                kept = self._cuts[grant.lease] = self.world.between(1, len(grant.pieces) - 1)
                 self.receive([Shortened(effect.group, grant.lease, kept)])
-                grant = shortened(grant, kept)
-            grants.append(grant)
+            grants.append(shortened(grant, kept) if kept else grant)
         return effect._replace(leases=tuple(grants))
 
 
