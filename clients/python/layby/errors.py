@@ -183,7 +183,7 @@ class BadBlock(Refused):
 
 class Conflict(Refused):
     code = "conflict"
-    hint = "The same number was used for other bytes."
+    hint = "The same number or name already stands for something else."
 
 
 class SequenceGap(Refused):

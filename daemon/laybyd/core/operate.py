@@ -154,7 +154,7 @@ class Operator:
             return
         known = world.groups.get(args["group"])
         if known is not None:
-            self._create_again(event, known, now)
+            self._create_again(event, args, known)
             return
         if world.groups.is_planned(args["group"]):
             world.groups.held_up[args["group"]].append(event)
@@ -166,11 +166,29 @@ class Operator:
         if made is not None:
             self._reply_after(event.caller, made, made.parts.journal.barrier())
 
-    def _create_again(self, event: Operate, known: Group, now: int) -> None:
-        if set(event.args["topics"]) == set(known.record.topics):  # type: ignore[call-overload]
-            self._reply_after(event.caller, known, known.parts.journal.barrier())
+    def _create_again(self, event: Operate, args: Any, known: Group) -> None:
+        differs = self._difference(known, args)
+        if differs:
+            text = f"group {known.record.name} exists, and {differs}"
+            self._refuse(event.caller, "conflict", text)
         else:
-            known.refuse_subscription(event.caller)
+            self._reply_after(event.caller, known, known.parts.journal.barrier())
+
+    def _difference(self, known: Group, args: Any) -> str:
+        """What is asked for and is not so, with the verb that changes it. Other starts than a
+        position are of the moment of the making: nothing tells them from this one."""
+        record, start = known.record, args.get("start")
+        if set(args["topics"]) != set(record.topics):
+            topics = " ".join(record.topics)
+            return f"reads {topics}; change it: layby groups set {record.name} --topics ..."
+        settings = known.parts.settings._asdict()
+        if any(settings[key] != value for key, value in args.get("settings", {}).items()):
+            return f"has other settings; change them: layby groups set {record.name} ..."
+        earliest, _ = self._world.positions()
+        moved_up = isinstance(start, int) and start < record.start <= earliest
+        if isinstance(start, int) and start != record.start and not moved_up:
+            return f"starts at {record.start}; make it anew: layby groups delete {record.name}"
+        return ""
 
     def _settings_are_known(self, caller: Caller, overrides: Mapping[str, object]) -> bool:
         unknown = sorted(overrides.keys() - KNOWN_SETTINGS)

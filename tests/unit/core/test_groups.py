@@ -137,12 +137,58 @@ def test_a_group_may_be_made_by_an_operator_with_settings_of_its_own():
     assert isinstance(made, fx.Reply)
     assert table.group()["settings"]["lease_us"] == SECOND
     assert table.lease().lease_ms == 1_000
-    again = table.operate("group_create", group="g", topics=("app",))
-    assert isinstance(again, fx.Reply)
-    other = table.operate("group_create", group="g", topics=("web",))
-    assert other.code == "subscription_differs"
     unknown = table.operate("group_create", group="h", topics=("web",), settings={"colour": 1})
     assert unknown.code == "bad_request"
+
+
+MADE = {"topics": ("app", "web"), "settings": {"lease_us": SECOND}, "start": 3}
+
+
+@pytest.mark.parametrize(
+    "alike",
+    [
+        {},
+        {"topics": ("web", "app")},
+        {"settings": {}},
+        {"settings": {"max_attempts": 6}},
+        {"start": None},
+        {"start": "latest"},
+    ],
+    ids=str,
+)
+def test_making_a_group_again_is_no_fault(alike):
+    table = Table()
+    table.push("app", 5)
+    table.operate("group_create", group="g", **MADE)
+    assert isinstance(table.operate("group_create", group="g", **(MADE | alike)), fx.Reply)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"topics": ("app",)}, {"settings": {"lease_us": 2 * SECOND}}, {"start": 2}, {"start": 4}],
+    ids=str,
+)
+def test_making_a_group_again_otherwise_is_refused(other):
+    table = Table()
+    table.push("app", 5)
+    table.operate("group_create", group="g", **MADE)
+    before = table.group()
+    refusal = table.operate("group_create", group="g", **(MADE | other))
+    assert refusal.code == "conflict"
+    assert "layby groups" in refusal.text
+    assert table.group() == before
+
+
+def test_a_group_that_was_to_start_before_the_log_is_made_again_alike():
+    table = Table()
+    table.push("app", 5)
+    table.settle(table.lease())
+    table.wait(2 * SECOND)
+    table.step(ev.Trimmed(6, ()))
+    for _ in range(2):
+        made = table.operate("group_create", group="h", topics=("app",), start=2)
+        assert isinstance(made, fx.Reply)
+    assert table.group("h")["start"] == 6
 
 
 def test_a_changed_subscription_counts_from_where_the_group_stands():
