@@ -59,7 +59,7 @@ class Expiry:
             return
         self._trouble(lease, runs, first == last, STUCK, now)
         for run in runs:
-            lease.take_away(*run)
+            lease.close(*run)
             self._parts.leases.closed(lease, run[1] - run[0] + 1)
         self._go_on(lease, now)
 

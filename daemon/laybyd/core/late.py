@@ -62,6 +62,7 @@ class Late:
                 self._open(verdict, (first, last), lost, unseen, now)
         unknown = self._parked(verdict, done, lost, now)
         self._refuse(verdict, lost, settlement)
+        self._remember(verdict, ranges, (*lost, *unknown, *unseen))
         if unseen:
             self._look_for_rows(verdict, unseen, settlement, believed)
         if unknown:
@@ -70,6 +71,13 @@ class Late:
     def _refuse(self, verdict: Verdict, lost: RangeSet, settlement: Settlement) -> None:
         if lost:
             settlement.refused.append(Lost(verdict.lease, tuple(lost), "lease_lost"))
+
+    def _remember(self, verdict: Verdict, ranges: Iterable[Range], but: Iterable[Range]) -> None:
+        """The outcome was taken: whoever sends it again is answered alike."""
+        taken = RangeSet(ranges)
+        for run in but:
+            taken.remove(*run)
+        self._parts.leases.remember(verdict.lease, verdict.outcome, taken)
 
     # ---- messages in the live lane --------------------------------------------------------------
 
@@ -134,6 +142,7 @@ class Late:
                     again.append((first, min(last, cursor - 1)))
                 self._move_found(rows, (max(first, cursor), last), lookup.verdict, now)
             rest += [(max(low, upto), high) for low, high in seen.gaps(*one) if high >= upto]
+        self._remember(lookup.verdict, lookup.ranges, (*again, *rest))
         if again:
             self.judge(lookup.verdict, again, lookup.settlement, now, lookup.believed)
         if rest and upto > lookup.ranges[0][0]:
@@ -221,6 +230,7 @@ class Late:
                 for run in runs:
                     lost.add(*run)
         self._refuse(lookup.verdict, lost, lookup.settlement)
+        self._remember(lookup.verdict, lookup.ranges, (*lost, *rest, *again))
         self._go_on(lookup, list(rest), list(again), now)
         self._finish(lookup)
 
@@ -228,8 +238,7 @@ class Late:
         """A dead message is settled, unless this is the repeat of what made it dead; a deferred
         one may have been handed out since it was asked for. Gives whether the outcome counts."""
         if lookup.lane == DEAD:
-            repeat = record.lease == lookup.verdict.lease
-            return repeat and lookup.verdict.outcome is not Outcome.ACK
+            return _made_dead(lookup.verdict, record)
         if self._parts.deferred.out.overlap(record.first, record.last):
             return False
         self._change(lookup.verdict, record, runs, now)
@@ -299,3 +308,11 @@ def _is_repeat(verdict: Verdict, record: Parked, part: Range) -> bool:
         return False
     counted = bool(record.history) and record.history[-1].counted
     return counted or verdict.outcome is Outcome.DEFER or not names_alone(verdict, part[0])
+
+
+def _made_dead(verdict: Verdict, record: Parked) -> bool:
+    """This outcome under this lease has killed the record: rejecting is not counted, else it was
+    one failure too many."""
+    if record.lease != verdict.lease or verdict.outcome in (Outcome.ACK, Outcome.DEFER):
+        return False
+    return record.history[-1].counted is (verdict.outcome is not Outcome.REJECT)

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterable
 from enum import Enum
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from laybyd.core.intervals import ByPosition, Range, RangeSet
 from laybyd.core.live import Span
-from laybyd.core.types import DEFERRED, LIVE, Parked, Piece
+from laybyd.core.types import DEFERRED, LIVE, Outcome, Parked, Piece
 
 if TYPE_CHECKING:
     from laybyd.core.sessions import Waiting
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _ID = Struct(">IQ")
 _GID_SHIFT = 36
 ENDED_MAX = 16_384
+ENDED_RANGES_MAX = 65_536
+"""So many leases that are over are remembered, and of all of them together so many ranges."""
 ENDED_LEASES_KEPT = 3
 """An ended lease is remembered for so many of its lengths."""
 
@@ -44,10 +47,34 @@ class Held(NamedTuple):
         return self.record.last
 
 
+class Memory:
+    """What a lease has held, and which outcomes were taken under it, in time or late."""
+
+    __slots__ = ("ranges", "taken", "until_us")
+
+    def __init__(self, ranges: RangeSet) -> None:
+        self.ranges = ranges
+        self.taken: dict[Outcome, RangeSet] = {}
+        self.until_us = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.ranges) + sum(len(taken) for taken in self.taken.values())
+
+    def take(self, outcome: Outcome, first: int, last: int) -> None:
+        self.taken.setdefault(outcome, RangeSet()).add(first, last)
+
+    def not_taken(self, outcome: Outcome, ranges: Iterable[Range]) -> list[Range]:
+        """Of what it held: where this outcome is news."""
+        held = [run for one in ranges for run in self.ranges.overlap(*one)]
+        taken = self.taken.get(outcome)
+        return held if taken is None else [gap for run in held for gap in taken.gaps(*run)]
+
+
 class Lease:
-    """`open` is what is not settled; `taken` what was taken away while the lease went on;
-    `answer` the poll that it was given to; `in_company`: another lease of the session has ended,
-    which may have been the cause of whatever becomes of this one."""
+    """`open` is what is not settled; `answer` the poll that it was given to; `in_company`: another
+    lease of the session has ended, which may have been the cause of whatever becomes of this
+    one."""
 
     __slots__ = (
         "alone",
@@ -60,12 +87,12 @@ class Lease:
         "lane",
         "lease_us",
         "left",
+        "memory",
         "open",
         "ranges",
         "records",
         "session",
         "spans",
-        "taken",
     )
 
     def __init__(
@@ -84,9 +111,9 @@ class Lease:
         self.spans = spans or []
         self.records: ByPosition[Held] = ByPosition(records or ())
         self.ranges = RangeSet((one.first, one.last) for one in (records or self.spans))
+        self.memory = Memory(self.ranges)
         self.open = RangeSet(self.ranges)
         self.left = self.open.measure()
-        self.taken: RangeSet | None = None
         self.granted_us = now
         self.lease_us = session.lease_us
         self.ends_us = now + session.lease_us
@@ -121,22 +148,9 @@ class Lease:
         self.open.remove(first, last)
         self.left -= last - first + 1
 
-    def take_away(self, first: int, last: int) -> None:
-        self.taken = self.taken or RangeSet()
-        self.taken.add(first, last)
-        self.close(first, last)
-
 
 def _first(span: Span) -> int:
     return span.first
-
-
-class Ended(NamedTuple):
-    """What a lease held, and what of that it did not settle."""
-
-    ranges: tuple[Range, ...]
-    unsettled: tuple[Range, ...]
-    until_us: int
 
 
 class Past(Enum):
@@ -151,7 +165,8 @@ class Leases:
         self._boot = boot
         self._base = gid << _GID_SHIFT
         self._issued = 0
-        self._ended: OrderedDict[bytes, Ended] = OrderedDict()
+        self._ended: OrderedDict[bytes, Memory] = OrderedDict()
+        self._ended_ranges = 0
         self.live: dict[bytes, Lease] = {}
         self.out = 0
         self.deferred = 0
@@ -180,7 +195,7 @@ class Leases:
             lease.session.live_out -= messages
 
     def end(self, lease: Lease, now: int) -> None:
-        """It is over; what is still open or was taken away was not settled by it."""
+        """It is over; what is still open was not settled by it."""
         del self.live[lease.id]
         del lease.session.leases[lease.id]
         self.closed(lease, lease.left)
@@ -190,20 +205,39 @@ class Leases:
             if lease.guard:
                 self.guards -= 1
                 self.guard_us += now - lease.granted_us
-        unsettled = (*lease.open, *(lease.taken or ()))
-        until = now + ENDED_LEASES_KEPT * lease.lease_us
-        self._ended[lease.id] = Ended(tuple(lease.ranges), unsettled, until)
+        lease.memory.until_us = now + ENDED_LEASES_KEPT * lease.lease_us
+        self._ended[lease.id] = lease.memory
+        self._ended_ranges += lease.memory.size
         self._forget(now)
 
     def _forget(self, now: int) -> None:
-        """Two for each that is added, so that the memory shrinks again."""
+        """What is too much; and of what is out of date two for each that is added, so that the
+        memory shrinks again."""
+        while len(self._ended) > ENDED_MAX or self._ended_ranges > ENDED_RANGES_MAX:
+            self._forget_oldest()
         for _ in range(2):
             oldest = next(iter(self._ended.values()), None)
-            if oldest is None or (len(self._ended) <= ENDED_MAX and oldest.until_us > now):
+            if oldest is None or oldest.until_us > now:
                 return
-            self._ended.popitem(last=False)
+            self._forget_oldest()
 
-    def past(self, lease_id: bytes) -> Ended | Past:
+    def _forget_oldest(self) -> None:
+        _, memory = self._ended.popitem(last=False)
+        self._ended_ranges -= memory.size
+
+    def remember(self, lease_id: bytes, outcome: Outcome, ranges: Iterable[Range]) -> None:
+        """An outcome was taken after the lease had ended, or lost these messages."""
+        lease, ended = self.live.get(lease_id), self._ended.get(lease_id)
+        memory = ended if lease is None else lease.memory
+        if memory is None:
+            return
+        before = memory.size
+        for first, last in ranges:
+            memory.take(outcome, first, last)
+        if lease is None:
+            self._ended_ranges += memory.size - before
+
+    def past(self, lease_id: bytes) -> Memory | Past:
         ended = self._ended.get(lease_id)
         if ended is not None:
             return ended

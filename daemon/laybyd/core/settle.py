@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from laybyd.core.effects import Lost
-from laybyd.core.intervals import Range, RangeSet
+from laybyd.core.intervals import Range
 from laybyd.core.late import Late
-from laybyd.core.leases import Lease, Past
+from laybyd.core.leases import Lease, Memory, Past
 from laybyd.core.parts import Parts
 from laybyd.core.rules import STARTED_RELEASES_MAX, News, Trouble, cut, part_of
 from laybyd.core.sessions import Session, Settlement, blend
@@ -76,9 +76,7 @@ class Settler:
         elif past is Past.FORGOTTEN:
             self._late.judge(verdict, verdict.ranges, settlement, now, believed=True)
         else:
-            unsettled = RangeSet(past.unsettled)
-            held = RangeSet(past.ranges)
-            self._not_open(verdict, verdict.ranges, held, unsettled, settlement, now)
+            self._not_open(verdict, verdict.ranges, past, settlement, now)
 
     def _of_lease(self, lease: Lease, verdict: Verdict, settlement: Settlement, now: int) -> None:
         rest: list[Range] = []
@@ -90,8 +88,7 @@ class Settler:
             for run in lease.open.overlap(first, last):
                 self._apply(lease, verdict, *run, now)
         if rest:
-            taken = lease.taken or RangeSet()
-            self._not_open(verdict, rest, lease.ranges, taken, settlement, now)
+            self._not_open(verdict, rest, lease.memory, settlement, now)
         if not lease.left:
             self._parts.leases.end(lease, now)
             self._parts.timers.cancel(("lease", lease))
@@ -100,24 +97,18 @@ class Settler:
         self,
         verdict: Verdict,
         ranges: Sequence[Range],
-        held: RangeSet,
-        unsettled: RangeSet,
+        memory: Memory,
         settlement: Settlement,
         now: int,
     ) -> None:
-        """Of what the lease does not hold (any more): what was never in it is refused, what it
-        did not settle is late, what it did settle is a repeat."""
-        strange = [gap for one in ranges for gap in held.gaps(*one)]
-        late = [run for one in ranges for run in unsettled.overlap(*one)]
-        settled = RangeSet(run for one in ranges for run in held.overlap(*one))
-        for run in late:
-            settled.remove(*run)
+        """Of what the lease does not hold (any more): what was never in it is refused, what was
+        taken before is taken again, and for all else this outcome is late."""
+        strange = [gap for one in ranges for gap in memory.ranges.gaps(*one)]
         if strange:
             settlement.refused.append(Lost(verdict.lease, tuple(strange), "lease_lost"))
-        self._late.judge(verdict, late, settlement, now, believed=False)
-        if verdict.outcome is Outcome.ACK:
-            # True only if it is so: the lease may have settled it otherwise before.
-            self._late.judge(verdict, settled, settlement, now, believed=True)
+        late = memory.not_taken(verdict.outcome, ranges)
+        if late:
+            self._late.judge(verdict, late, settlement, now, believed=False)
 
     # ---- what becomes of them -------------------------------------------------------------------
 
@@ -127,6 +118,7 @@ class Settler:
         else:
             self._apply_deferred(lease, verdict, first, last, now)
         lease.close(first, last)
+        lease.memory.take(verdict.outcome, first, last)
         self._parts.leases.closed(lease, last - first + 1)
 
     def _apply_live(self, lease: Lease, verdict: Verdict, first: int, last: int, now: int) -> None:
