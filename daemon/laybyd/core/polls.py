@@ -55,8 +55,9 @@ class Polls:
             self._replace_waiting(session, event)
             if event.n is not None and event.got is not None:
                 self._return_unheard(session, event.got, now)
+            idle_since = _idle_since(session, now)
             self._begin(session, n, event, now)
-            self._park(session, event, settlement, now)
+            self._park(session, event, settlement, now, idle_since)
 
     def _replace_waiting(self, session: Session, event: Poll) -> None:
         if session.waiting is not None:
@@ -82,9 +83,12 @@ class Polls:
         self._parts.timers.set(("session", session), now + lease_us)
         self._parts.load.note(session, now)
 
-    def _park(self, session: Session, event: Poll, settlement: Settlement, now: int) -> None:
+    def _park(
+        self, session: Session, event: Poll, settlement: Settlement, now: int, idle_since: int
+    ) -> None:
         wait_us = min(event.wait_ms * MS, self._parts.core.wait_us_max)
-        waiting = session.waiting = Waiting(session, event, settlement, now, now + wait_us)
+        until = now + wait_us
+        waiting = session.waiting = Waiting(session, event, settlement, idle_since, until)
         if not event.credit:
             self.answer_nothing(waiting, TAKEN_BACK, now)
         elif self.closed:
@@ -244,6 +248,13 @@ class Polls:
         session.grants = tuple(
             _shortened(grant, kept) if grant.lease == lease else grant for grant in session.grants
         )
+
+
+def _idle_since(session: Session, now: int) -> int:
+    """A client that asks again and again rather than wait is idle since it first got nothing."""
+    last = session.answered
+    got_nothing = last is not None and last.credit and last.idle and not session.grants
+    return last.arrived_us if last is not None and got_nothing else now
 
 
 def what_is_left(grant: Grant, lease: Lease) -> Grant:

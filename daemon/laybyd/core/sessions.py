@@ -61,7 +61,7 @@ class Waiting:
     )
 
     def __init__(
-        self, session: Session, event: Poll, settlement: Settlement, now: int, until: int
+        self, session: Session, event: Poll, settlement: Settlement, arrived_us: int, until: int
     ) -> None:
         self.session = session
         self.caller: Caller = event.caller
@@ -69,7 +69,7 @@ class Waiting:
         self.credit = event.credit
         self.credit_bytes = event.credit_bytes
         self.idle = session.idle
-        self.arrived_us = now
+        self.arrived_us = arrived_us
         self.until_us = until
         self.settlement = settlement
         self.back = session.back_from_deferred()
@@ -211,8 +211,12 @@ class Sessions:
 
     def offer(self, waiting: Waiting) -> None:
         if waiting.idle:
+            longest = self.longest()
             self.idle[waiting.session] = waiting
             self.idle_handlers += waiting.idle
+            # One that came back, or asks again rather than wait, may be idle the longest.
+            if longest is not None and waiting.arrived_us < longest.arrived_us:
+                self.idle.move_to_end(waiting.session, last=False)
         else:
             self.ahead[waiting.session] = waiting
 

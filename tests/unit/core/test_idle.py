@@ -3,6 +3,7 @@
 import pytest
 
 from laybyd.core import effects as fx
+from laybyd.core import events as ev
 from laybyd.core.load import Load
 from laybyd.core.sessions import Session
 from laybyd.core.types import Outcome
@@ -11,6 +12,7 @@ from tests.builders import (
     SECOND,
     START,
     Table,
+    a_caller,
     a_verdict,
     delivered,
     positions,
@@ -48,6 +50,42 @@ def test_due_messages_go_to_a_poll_that_has_waited_long_enough_with_nothing_live
     table.poll("three")
     assert lanes(table.wait(4_990)) == []
     assert lanes(table.wait(10)) == [("one", "deferred")]
+
+
+def polling(table: Table, *names: str, **fields) -> list[tuple[str, str]]:
+    """Each polls without waiting, a millisecond later again; for 5 ms."""
+    sent = []
+    for _ in range(6):
+        for name in names:
+            sent += table.poll(name, wait_ms=0, **fields)
+        sent += table.wait(MS)
+    return lanes(sent)
+
+
+@pytest.mark.parametrize("names", [("one",), ("one", "two", "three")])
+def test_clients_that_never_wait_are_surplus_too(names):
+    table = a_table()
+    found = polling(table, *names)
+    assert found == [("one", "deferred")]
+
+
+def test_clients_that_never_wait_are_not_surplus_while_they_have_work():
+    table = a_table(3)
+    for name in ("one", "two", "three"):
+        table.poll(name, idle=0, wait_ms=0)
+    assert polling(table, "one", "two", "three", idle=0) == []
+    for _ in range(8):
+        table.push("app", 3)
+        for name in ("one", "two", "three"):
+            assert lanes(table.poll(name, wait_ms=0, credit=1)) == [(name, "live")]
+            table.step(ev.Settle(a_caller(), "g", (a_verdict(table.last_lease(name)),)))
+        table.wait(MS)
+
+
+def test_one_that_never_waits_does_not_hide_one_that_does():
+    table = a_table()
+    table.poll("one")
+    assert polling(table, "two", "three") == [("one", "deferred")]
 
 
 def test_what_is_not_due_is_not_handed_out():
