@@ -164,7 +164,6 @@ class Consumer(BrokerUser):
         self._session = os.urandom(16)
         self._n = 0
         self._done: list[tuple[Delivery, str]] = []
-        self._last_us = 0
 
     @task
     def turn(self) -> None:
@@ -192,8 +191,6 @@ class Consumer(BrokerUser):
         self.work(deliveries(answer))
 
     def work(self, found: Sequence[Delivery]) -> None:
-        if found:
-            self._note_gap()
         worst_us = 0
         for got in found:
             wait = self.world.begun(self.name, got)
@@ -206,12 +203,6 @@ class Consumer(BrokerUser):
             self._done.append((got, outcome))
         if worst_us:
             self.tell("from send to handler, worst of a poll", worst_us, len(found))
-
-    def _note_gap(self) -> None:
-        at_us = now_us()
-        if self._last_us:
-            self.world.gaps.append((at_us, at_us - self._last_us))
-        self._last_us = at_us
 
     def _confirmed(self, settled: list[tuple[Delivery, str]], answer: Answer) -> None:
         lost = {

@@ -24,11 +24,13 @@ def now_us() -> int:
 
 
 class Wait(NamedTuple):
-    """A live message's way: intended send to handler start."""
+    """A message's way: intended send to handler start. `late`: it was handed out before, to
+    somebody who died or gave it back."""
 
     intended_us: int
     wait_us: int
     poison: bool
+    late: bool
 
 
 class World:
@@ -42,7 +44,6 @@ class World:
         self.pushed: list[Pushed] = []
         self.kills: list[Kill] = []
         self.waits: list[Wait] = []
-        self.gaps: list[tuple[int, int]] = []
         self.push_waits: list[tuple[int, int]] = []
         self.intended = 0
         self.trouble: list[str] = []
@@ -92,7 +93,8 @@ class World:
         if got.position in self._seen:
             return None
         self._seen.add(got.position)
-        wait = Wait(int(intended_us), at_us - int(intended_us), name.startswith(POISON))
+        due_us = int(intended_us)
+        wait = Wait(due_us, at_us - due_us, name.startswith(POISON), got.deliveries > 1)
         self.waits.append(wait)
         return wait
 
