@@ -88,6 +88,7 @@ class Topics:
         known = self._topics.get(row.topic)
         if known is not None:
             known.add(row)
+        if known is not None or self.is_forgotten(row.topic, row.last):
             return None
         state = TopicState(row.topic, row.first, row.last, row.messages, row.size, row.at_us)
         new = self._topics[row.topic] = Topic(state)

@@ -204,6 +204,17 @@ def test_what_was_out_of_a_deleted_topic_never_comes_again(lane, end):
     assert table.state.bodies == set()
 
 
+def test_rows_of_a_deleted_topic_may_be_told_of_later():
+    table = Table()
+    table.push("app", 2)
+    row = table.row("app", 2, 20)
+    table.step(ev.RowsLoaded(("window", 0), 1, tuple(table.rows), 5))
+    table.operate("topic_delete", topic="app")
+    table.step(ev.NewRows((row,)))
+    assert table.state.forgotten == {"app": 5}
+    assert table.operate("topics").fields["topics"] == []
+
+
 def test_a_deleted_topic_stays_deleted_after_a_restart():
     table = Table()
     table.push("app", 4)
