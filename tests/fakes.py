@@ -68,7 +68,6 @@ class StateStore:
 
     def _account(self, op) -> None:
         self.groups[op.gid] = self.groups[op.gid]._replace(
-            pinned=op.pinned,
             deferred=op.deferred,
             deferred_bytes=op.deferred_bytes,
             dead=op.dead,
@@ -119,5 +118,9 @@ class StateStore:
             floor = max(state.record.start, 1)
             if done and done.first <= floor:
                 floor = max(floor, done.pop_first()[1] + 1)
-            loaded.append(state._replace(floor=floor, done=tuple(done)))
+            loaded.append(state._replace(floor=floor, done=tuple(done), pinned=self._pinned(gid)))
         return loaded
+
+    def _pinned(self, gid: int) -> tuple[tuple[int, int], ...]:
+        parked = [one for lane in ("deferred", "dead") for one in self.lane(gid, lane).values()]
+        return tuple(RangeSet((one.first, one.last) for one in parked if one.in_log))

@@ -102,7 +102,7 @@ def test_a_dropped_group_leaves_nothing_but_its_number(owned: Owned) -> None:
         fx.SaveGroup(GroupRecord(2, "two", ("app",), 1, 5)),
         fx.Park(DEFERRED, record, (Piece(1, 1, 1),)),
         fx.Delta(1, 1, ((1, 1),)),
-        fx.Account(1, (), 1, 1, 0, 0),
+        fx.Account(1, 1, 1, 0, 0),
     ]
     owned.put(*records.encode(ops, lambda park: b"body"))
     assert records.parked_body(owned.store, 1, 1) == b"body"

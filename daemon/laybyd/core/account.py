@@ -51,7 +51,6 @@ class Account:
     def op(self, gid: int) -> effects.Account:
         return effects.Account(
             gid,
-            tuple(self.pinned),
             self.messages["deferred"],
             self.size["deferred"],
             self.messages["dead"],

@@ -75,10 +75,10 @@ class Snapshot(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Counters of the parked records and what they pin in the log; replaces the last one."""
+    """Counters of the parked records; replaces the last one. What they pin in the log the store
+    gathers from the records."""
 
     gid: int
-    pinned: tuple[tuple[int, int], ...]
     deferred: int
     deferred_bytes: int
     dead: int

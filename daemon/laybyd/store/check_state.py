@@ -46,6 +46,7 @@ class _Look:
         self._parked: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
         self._timers: set[bytes] = set()
         self._bodies: set[bytes] = set()
+        self._pins: dict[int, set[tuple[int, int]]] = defaultdict(set)
 
     def all(self) -> None:
         for key, value in records.scan(self._state, *records.ALL):
@@ -73,7 +74,7 @@ class _Look:
         elif letter == keys.BODY:
             if not self._block_ok(value):
                 self._wrong(f"the bytes {key.hex()} fail their checksum")
-        elif letter in _SEALED or letter == keys.DROPPED:
+        elif letter in _SEALED or letter in (keys.DROPPED, keys.PIN):
             values.unseal(key, value)
         elif letter != keys.TIMER:
             self._wrong(f"nobody knows what the record {key.hex()} is")
@@ -90,7 +91,9 @@ class _Look:
             self._timers.add(keys.timer(record.gid, record.due_us, record.first))
         sums = self._parked[lane, record.gid]
         sums[0] += record.messages
-        if not record.in_log:
+        if record.in_log:
+            self._pins[record.gid].add((record.first, record.last))
+        else:
             sums[1] += record.size
             self._bodies.add(keys.body(record.gid, record.block))
 
@@ -100,3 +103,8 @@ class _Look:
         said = (state.deferred, state.deferred_bytes, state.dead, state.dead_bytes)
         if counted != said:
             self._wrong(f"group {state.record.name} counts {said} parked, there are {counted}")
+        pins = set(records.load_pins(self._state, gid))
+        for first, last in sorted(self._pins[gid] - pins):
+            self._wrong(f"group {state.record.name}: {first}-{last} does not pin its log")
+        for first, last in sorted(pins - self._pins[gid]):
+            self._wrong(f"group {state.record.name}: {first}-{last} pins the log for no record")

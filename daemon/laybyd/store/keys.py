@@ -11,6 +11,7 @@ big-endian, so that a scan of the map meets them in order.
     │ "d"   │ gid       │ number           │                   │  delta
     │ "f"   │ gid       │                  │                   │  floor and what is done above
     │ "g"   │ gid       │                  │                   │  the group itself
+    │ "i"   │ gid       │ last             │                   │  record in the log -> first
     │ "o"   │ topic, as long as it is      │                   │  forgotten topic
     │ "p"   │ gid       │ last             │                   │  deferred record
     │ "t"   │ gid       │ due_us           │ first             │  its timer -> last
@@ -35,10 +36,10 @@ _POSITION = Struct(">Q")
 
 CLOCK = b"c"
 GROUP, FLOOR, ACCOUNT, DROPPED = b"g", b"f", b"a", b"z"
-DELTA, TIMER, BODY, FORGOTTEN = b"d", b"t", b"b", b"o"
+DELTA, TIMER, BODY, PIN, FORGOTTEN = b"d", b"t", b"b", b"i", b"o"
 LANES = {DEFERRED: b"p", DEAD: b"x"}
 
-OF_GROUP = (GROUP, FLOOR, ACCOUNT, DELTA, TIMER, BODY, *LANES.values())
+OF_GROUP = (GROUP, FLOOR, ACCOUNT, DELTA, TIMER, BODY, PIN, *LANES.values())
 """Everything that goes when a group is dropped."""
 
 
@@ -74,6 +75,11 @@ def body(gid: int, block: int) -> bytes:
     return _PLACE.pack(BODY, gid, block)
 
 
+def pin(gid: int, last: int) -> bytes:
+    """Of a parked record whose bytes are still in the log."""
+    return _PLACE.pack(PIN, gid, last)
+
+
 def forgotten(topic: str) -> bytes:
     return FORGOTTEN + topic.encode()
 
@@ -85,6 +91,11 @@ def position(number: int) -> bytes:
 def position_of(data: bytes) -> int:
     (number,) = _POSITION.unpack(data)
     return int(number)
+
+
+def pinned_by(key: bytes) -> int:
+    """The last position of the record that a pin stands for."""
+    return int.from_bytes(key[5:], "big")
 
 
 def gid_of(key: bytes) -> int:

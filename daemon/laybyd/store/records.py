@@ -84,6 +84,8 @@ def _park(op: fx.Park, body_of: Callable[[fx.Park], bytes | None], puts: list[Pu
     if op.lane == DEFERRED:
         timer = keys.timer(record.gid, record.due_us, record.first)
         puts.append((timer, keys.position(record.last)))
+    if record.in_log:
+        _put(puts, keys.pin(record.gid, record.last), record.first)
     if op.body and (body := body_of(op)) is not None:
         puts.append((keys.body(record.gid, record.block), body))
 
@@ -98,6 +100,8 @@ def _remove(lane: str, record: Parked, puts: list[Put]) -> None:
     puts.append((keys.record(lane, record.gid, record.last), None))
     if lane == DEFERRED:
         puts.append((keys.timer(record.gid, record.due_us, record.first), None))
+    if record.in_log:
+        puts.append((keys.pin(record.gid, record.last), None))
 
 
 def _forget(op: fx.ForgetTopic, puts: list[Put]) -> None:
@@ -141,19 +145,23 @@ def _group_state(store: Readable, record: GroupRecord, end: int) -> GroupState:
     gid = record.gid
     floor, done = _floor(store, record)
     ranges = [*done, *(one for _, part in _deltas(store, gid) for one in part)]
-    pinned, deferred, deferred_bytes, dead, dead_bytes = _one(
-        store, keys.account(gid), ((), 0, 0, 0, 0)
-    )
+    deferred, deferred_bytes, dead, dead_bytes = _one(store, keys.account(gid), (0, 0, 0, 0))
     return GroupState(
         record=record,
         floor=min(floor, end),
         done=values.merged(ranges, floor, end),
-        pinned=pinned,
+        pinned=values.merged(list(load_pins(store, gid)), 0, POSITION_END),
         deferred=deferred,
         deferred_bytes=deferred_bytes,
         dead=dead,
         dead_bytes=dead_bytes,
     )
+
+
+def load_pins(store: Readable, gid: int) -> Iterator[tuple[int, int]]:
+    """The records of the group whose bytes are still in the log."""
+    for key, value in scan(store, *keys.all_of_group(keys.PIN, gid)):
+        yield int(values.unseal(key, value)), keys.pinned_by(key)
 
 
 def load_next_gid(store: Readable) -> int:
@@ -296,7 +304,6 @@ def _cut_group(store: Readable, gid: int, end: int, puts: list[Put]) -> int:
             _unpark(fx.Unpark(lane, record), puts)
     account = fx.Account(
         gid,
-        values.merged(list(state.pinned), 0, end),
         state.deferred - sum(one.messages for one in lost[DEFERRED]),
         state.deferred_bytes - sum(one.size for one in lost[DEFERRED] if not one.in_log),
         state.dead - sum(one.messages for one in lost[DEAD]),

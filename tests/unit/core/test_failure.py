@@ -245,7 +245,19 @@ def test_over_its_byte_limit_a_message_stays_in_the_log_and_pins_it_loudly(limit
     assert "group g needs the log from 2" in table.operate("status").fields["pins"]
 
 
-def test_messages_that_stayed_in_the_log_are_drained_from_there():
+def test_what_pins_the_log_is_not_written_again_with_every_commit():
+    table = Table(settings({"dead_bytes": 0}))
+    table.push("app", 400)
+    grant = table.lease(credit=400)
+    for at in range(1, 400, 2):
+        table.settle(grant, (at, at), outcome=Outcome.REJECT)
+    sizes = [len(repr(commit.ops)) for commit in table.commits]
+    assert sizes[-1] < 2 * sizes[1]
+    table.restart()
+    table.settle(grant.lease, *[(at, at) for at in range(2, 401, 2)])
+    table.wait(2 * SECOND)
+    assert table.group()["floor"] == 401
+    assert "group g needs the log from 1" in table.operate("status").fields["pins"]
     table = Table(settings({"deferred_bytes": 0, "backoff_us": (1 * SECOND,)}))
     table.push("app", 2)
     table.push("app", 2)

@@ -88,7 +88,7 @@ def work_on(disk: Disk, end: int) -> None:
         fx.Park(DEFERRED, parked(5, 5), (Piece(5, 5, 5),)),
         fx.Park(DEFERRED, parked(end + 2, end + 2), (Piece(end + 2, end + 2, end + 2),)),
         fx.Park(DEAD, parked(end + 4, end + 5, in_log=True)),
-        fx.Account(1, ((end + 4, end + 5),), 2, 1_600, 2, 0),
+        fx.Account(1, 2, 1_600, 2, 0),
         fx.ForgetTopic("app", end + 3),
     )
 

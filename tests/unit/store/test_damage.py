@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import lmdb
 import pytest
 
-from laybyd.store import engine
+from laybyd.core import effects as fx
+from laybyd.core.types import DEAD, GroupRecord, Parked
+from laybyd.store import engine, keys, records, values
 from laybyd.store.base import Damaged, Unavailable
 from laybyd.store.check import CheckResult, check, walk
 from laybyd.store.statedb import StateDb
@@ -187,6 +189,24 @@ def test_missing_files_are_named(full: Disk) -> None:
     assert any("00000002.lmdb is missing" in problem for problem in checked(full).problems)
     (full.path / "state.lmdb").unlink()
     assert any("state.lmdb is missing" in problem for problem in checked(full).problems)
+
+
+def test_what_pins_the_log_must_agree_with_what_is_parked(disk: Disk) -> None:
+    disk.fill(20)
+    ops = [
+        fx.SaveGroup(GroupRecord(1, "group", ("app",), 1, 5)),
+        fx.Park(DEAD, Parked(1, 5, 6, "app", 0, 0, 0, 8, 5, in_log=True)),
+        fx.Account(1, 0, 0, 2, 0),
+    ]
+    puts = records.encode(ops, lambda park: None)
+    puts = [(keys.pin(1, 9), values.seal(keys.pin(1, 9), 9)), *puts, (keys.pin(1, 6), None)]
+    disk.store.commit_state(disk.fence, puts)
+    disk.close()
+    path = disk.path / "state.lmdb"
+    assert checked(disk).problems == (
+        f"{path}: group group: 5-6 does not pin its log",
+        f"{path}: group group: 9-9 pins the log for no record",
+    )
 
 
 def test_a_reader_that_dies_is_an_answer(full: Disk) -> None:

@@ -79,7 +79,8 @@ def test_a_group_is_made_of_its_records(state: State) -> None:
         fx.Delta(4, 1, ((9, 12),)),
         fx.Snapshot(4, 1, 8, ((9, 12),)),
         fx.Delta(4, 2, ((13, 20), (30, 30))),
-        fx.Account(4, ((3, 4),), 1, 2, 3, 4),
+        fx.Account(4, 1, 2, 3, 4),
+        fx.Park(DEFERRED, parked(3, 4, gid=4, in_log=True)),
     )
     (made,) = records.load_groups(state.store)
     assert made == (group, 8, ((9, 20), (30, 30)), ((3, 4),), 1, 2, 3, 4)
@@ -143,6 +144,24 @@ def test_bytes_that_stay_in_the_log_are_not_deleted_there(state: State) -> None:
     state.commit(fx.Park(DEFERRED, pinned), fx.Park(DEAD, own, (Piece(1, 1, 1),)))
     state.commit(fx.Unpark(DEFERRED, pinned, body=False))
     assert records.parked_body(state.store, 1, 1) == b"bytes of 1"
+
+
+def test_what_stays_in_the_log_pins_it_until_it_goes(state: State) -> None:
+    state.commit(fx.SaveGroup(GroupRecord(1, "group", ("app",), 1, 5)))
+    one, two, three = (parked(at, at + 1, in_log=True) for at in (5, 7, 20))
+    state.commit(fx.Park(DEFERRED, one), fx.Park(DEFERRED, two), fx.Park(DEAD, three))
+    assert records.load_groups(state.store)[0].pinned == ((5, 8), (20, 21))
+    state.commit(
+        fx.Park(DEAD, two._replace(first=8), (), (DEFERRED, two)),
+        fx.Park(DEFERRED, two._replace(last=7)),
+        fx.Unpark(DEFERRED, one, body=False),
+    )
+    assert records.load_groups(state.store)[0].pinned == ((7, 8), (20, 21))
+    state.commit(fx.Park(DEAD, three._replace(in_log=False), (), (DEAD, three)))
+    state.commit(fx.Unpark(DEAD, two._replace(first=8), body=False))
+    assert records.load_groups(state.store)[0].pinned == ((7, 7),)
+    state.commit(fx.DropGroup(1))
+    assert records.load_groups(state.store) == []
 
 
 def test_a_record_with_damaged_bytes_goes_without(state: State) -> None:
