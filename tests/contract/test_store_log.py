@@ -193,6 +193,16 @@ def test_trimming_frees_nothing_that_is_needed(owned: Owned) -> None:
     assert owned.push(5) == [taken + 1]
 
 
+def test_rows_from_before_the_start_begin_where_the_log_does(owned: Owned) -> None:
+    """Also where nothing is left."""
+    owned.push(10)
+    end = owned.store.facts().end
+    start = owned.trim(end)
+    rows, upto = owned.store.rows(1, 5)
+    assert [row.first for row in rows] == list(range(start, end))
+    assert upto == end
+
+
 def test_a_topic_that_is_trimmed_away_is_gone(owned: Owned) -> None:
     owned.push(10, topic="old")
     while owned.trim(owned.store.facts().end) <= 1:

@@ -137,9 +137,10 @@ class MemoryStore:
 
     def rows(self, first: int, limit: int) -> tuple[list[Row], int]:
         with self._lock:
+            first = max(first, self._start)
             if first >= self._end:
                 return [], self._end
-            at = self._holding(max(first, self._start))
+            at = self._holding(first)
             rows = [stored.row for stored in self._blocks[at : at + limit]]
             return rows, rows[-1].last + 1
 
