@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from laybyd.core import events
 from laybyd.core.deadlines import Deadlines
-from laybyd.core.effects import Effect, Quiesced, Refuse, Reply, Trim
+from laybyd.core.effects import Deliver, Effect, Quiesced, Refuse, Reply, Trim
 from laybyd.core.group import Group, Shared
 from laybyd.core.groups import Groups, Plan
 from laybyd.core.journal import Journal
@@ -300,10 +300,21 @@ class Broker:
         owner = self._commits.back(event.token)
         assert owner is not None, "a commit became durable that was never asked for"
         before = owner.need if isinstance(owner, Journal) else None
+        waited = len(self._out)
         owner.committed()
+        self._sent(self._out[waited:], now)
         self._trimmer.committed(event.token, now)
         if isinstance(owner, Journal) and owner.need != before:
             self._trimmer.touch(now)
+
+    def _sent(self, effects: Sequence[Effect], now: int) -> None:
+        """Answers that had to wait for the commit."""
+        for effect in effects:
+            if isinstance(effect, Deliver) and effect.leases:
+                group = self._groups.get(effect.group)
+                if group is not None:
+                    group.sent(effect, now)
+                    self._touch(group)
 
     def _due_loaded(self, event: events.DueLoaded, now: int) -> None:
         group = self._groups.get(event.group)

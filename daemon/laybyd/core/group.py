@@ -13,7 +13,17 @@ from laybyd.core.account import Account
 from laybyd.core.deadlines import Deadlines
 from laybyd.core.deferred import Deferred
 from laybyd.core.drain import Drain
-from laybyd.core.effects import DropGroup, Effect, LoadRows, Lost, Note, Refuse, Reply, SaveGroup
+from laybyd.core.effects import (
+    Deliver,
+    DropGroup,
+    Effect,
+    LoadRows,
+    Lost,
+    Note,
+    Refuse,
+    Reply,
+    SaveGroup,
+)
 from laybyd.core.expiry import EXPIRED, GONE, Expiry
 from laybyd.core.floor import Floor
 from laybyd.core.grants import Granter
@@ -229,6 +239,10 @@ class Group:
             self._polls.ask_again(session, now)
         self._after(now)
 
+    def sent(self, event: Deliver, now: int) -> None:
+        """An answer goes out that had to wait for a commit."""
+        self._polls.sent(event.leases, now)
+
     def shortened(self, event: events.Shortened, now: int) -> None:
         self._now = now
         for lease in self._leases((event.lease,)):
@@ -251,7 +265,8 @@ class Group:
         """The process stood still, and with it everybody's reports."""
         for lease in self.parts.leases.live.values():
             lease.ends_us += late_us
-            self.parts.timers.set(("lease", lease), lease_end(lease))
+            if not lease.held_back:
+                self.parts.timers.set(("lease", lease), lease_end(lease))
         for session in self.parts.sessions.by_key.values():
             session.heard_us += late_us
             if session.progress_us >= 0:
@@ -287,7 +302,9 @@ class Group:
             self._expiry.end(lease, EXPIRED, now)
 
     def _session_is_silent(self, session: Session, now: int) -> None:
-        heard_us = session.heard_us if session.waiting is None else now
+        """Whoever waits for an answer cannot be heard of."""
+        waits = session.waiting is not None or session.is_held_back()
+        heard_us = now if waits else session.heard_us
         ends_us = heard_us + session.silence_us
         if ends_us > now:
             self.parts.timers.set(("session", session), ends_us)

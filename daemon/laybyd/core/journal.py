@@ -111,16 +111,19 @@ class Journal:
         nothing to anybody: an answer does not wait for their slow flush."""
         return self.batch if self._changes else self.batch - 1
 
-    def after(self, batch: int, effect: Effect, hurry: bool = True) -> None:
-        """Let the effect go once the batch is durable; `hurry` flushes for it."""
+    def after(self, batch: int, effect: Effect, hurry: bool = True) -> bool:
+        """Let the effect go once the batch is durable; `hurry` flushes for it. Gives whether it
+        went at once."""
         if batch <= self.durable:
             self._out.append(effect)
-        elif batch < self.batch:
+            return True
+        if batch < self.batch:
             self._flights[batch - self._flights[0].batch].waiters.append(effect)
         else:
             self._waiters.append(effect)
             if hurry:
                 self.flush()
+        return False
 
     # ---- commits --------------------------------------------------------------------------------
 

@@ -74,7 +74,7 @@ class Memory:
 class Lease:
     """`open` is what is not settled; `answer` the poll that it was given to; `in_company`: another
     lease of the session has ended, which may have been the cause of whatever becomes of this
-    one."""
+    one; `held_back`: its answer waits for a commit, and its time has not begun."""
 
     __slots__ = (
         "alone",
@@ -82,6 +82,7 @@ class Lease:
         "ends_us",
         "granted_us",
         "guard",
+        "held_back",
         "id",
         "in_company",
         "lane",
@@ -120,6 +121,13 @@ class Lease:
         self.alone = False
         self.in_company = False
         self.guard = False
+        self.held_back = False
+
+    def begin(self, now: int) -> None:
+        """Its answer goes out: its time begins."""
+        self.held_back = False
+        self.granted_us = now
+        self.ends_us = now + self.lease_us
 
     def spans_in(self, first: int, last: int) -> list[Span]:
         at = max(0, bisect_right(self.spans, first, key=_first) - 1)

@@ -50,7 +50,7 @@ class Polls:
             self._speak_nothing(event, n, settlement, REPLACED)
         elif n == session.n and session.answered is not None:
             session.answered.caller = event.caller
-            self._repeat(session, event, settlement)
+            self._repeat(session, event, settlement, now)
         else:
             self._replace_waiting(session, event)
             if event.n is not None and event.got is not None:
@@ -128,7 +128,24 @@ class Polls:
         session.answered = waiting
         session.grants = grants
         session.heard_us = max(session.heard_us, now)
-        self._send(waiting, grants, why)
+        if not self._send(waiting, grants, why):
+            self._hold_back(grants)
+
+    def _hold_back(self, grants: Sequence[Grant]) -> None:
+        """Nobody can work on what has not been sent: no time runs before the commit."""
+        for grant in grants:
+            lease = self._parts.leases.live[grant.lease]
+            lease.held_back = True
+            self._parts.timers.cancel(("lease", lease))
+
+    def sent(self, grants: Sequence[Grant], now: int) -> None:
+        """An answer goes out that may have had to wait."""
+        for grant in grants:
+            lease = self._parts.leases.live.get(grant.lease)
+            if lease is not None and lease.held_back:
+                lease.begin(now)
+                lease.session.heard_us = max(lease.session.heard_us, now)
+                self._parts.timers.set(("lease", lease), lease.ends_us)
 
     def answer_nothing(self, waiting: Waiting, why: str, now: int) -> None:
         self.answer(waiting, (), now, why)
@@ -139,7 +156,7 @@ class Polls:
         self._overdue.pop(session, None)
         self._parts.timers.cancel(("poll", session))
 
-    def _repeat(self, session: Session, event: Poll, settlement: Settlement) -> None:
+    def _repeat(self, session: Session, event: Poll, settlement: Settlement, now: int) -> None:
         """The answer was lost: the same leases again, with what of them is not over."""
         grants = tuple(
             what_is_left(grant, session.leases[grant.lease])
@@ -150,13 +167,14 @@ class Polls:
         self._parts.journal.flush()
         n, name, slow_ms = session.n, self._parts.record.name, self._slow_ms
         why = "" if grants else NOTHING
-        self.speak(
+        if self.speak(
             settlement, lambda lost: Deliver(event.caller, name, n, grants, lost, why, slow_ms)
-        )
+        ):
+            self.sent(grants, now)
 
-    def _send(self, waiting: Waiting, grants: tuple[Grant, ...], why: str) -> None:
+    def _send(self, waiting: Waiting, grants: tuple[Grant, ...], why: str) -> bool:
         name, slow_ms = self._parts.record.name, self._slow_ms
-        self.speak(
+        return self.speak(
             waiting.settlement,
             lambda lost: Deliver(waiting.caller, name, waiting.n, grants, lost, why, slow_ms),
         )
@@ -174,13 +192,13 @@ class Polls:
         settlement: Settlement,
         make: Callable[[tuple[Lost, ...]], Effect],
         hurry: bool = True,
-    ) -> None:
-        """Send an answer once what it says is known and durable."""
+    ) -> bool:
+        """Send an answer once what it says is known and durable. Gives whether it went at once."""
         if settlement.lookups:
             settlement.then.append(lambda: self.speak(settlement, make, hurry))
-            return
+            return False
         batch = max(settlement.batch, self._made_in)
-        self._parts.journal.after(batch, make(tuple(settlement.refused)), hurry)
+        return self._parts.journal.after(batch, make(tuple(settlement.refused)), hurry)
 
     # ---- a poll has waited long enough ----------------------------------------------------------
 

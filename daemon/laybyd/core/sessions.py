@@ -34,7 +34,7 @@ class Settlement:
         self.refused: list[Lost] = []
         self.batch = 0
         self.lookups = 0
-        self.then: list[Callable[[], None]] = []
+        self.then: list[Callable[[], object]] = []
 
     def looked_up(self) -> None:
         self.lookups -= 1
@@ -145,6 +145,10 @@ class Session:
     def silence_us(self) -> int:
         """So long it may say nothing: no shorter than any lease that it holds."""
         return max([self.lease_us, *(lease.lease_us for lease in self.leases.values())])
+
+    def is_held_back(self) -> bool:
+        """An answer with leases for it waits for a commit."""
+        return any(lease.held_back for lease in self.leases.values())
 
     def back_from_deferred(self) -> bool:
         """Its last work was deferred work, and that is done."""
