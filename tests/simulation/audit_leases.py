@@ -44,11 +44,6 @@ class Lease:
     def may_end(self, position: int, now: int) -> bool:
         return self.over or now >= self.end_us or now >= self.limits.get(position, now + 1)
 
-    def older(self, by_us: int) -> None:
-        """Its answer had to wait for a commit."""
-        self.granted_us -= by_us
-        self.end_us -= by_us
-
     def ended_us(self, position: int, now: int) -> int:
         """The earliest moment at which it may have ended."""
         return min(now, self.end_us, self.limits.get(position, now))

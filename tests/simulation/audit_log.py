@@ -102,7 +102,11 @@ class LogBook:
     # ---- rows -------------------------------------------------------------------------------
 
     def extend(self, rows: Iterable[Row], store: MemoryStore) -> None:
+        """Rows the core hears of; some it may have read before it was told of them."""
         for row in rows:
+            if row.first < self.end:
+                demand(self.row_at(row.first) == row, f"{row} was {self.row_at(row.first)}")
+                continue
             demand(row.first == self.end, f"{row} does not follow {self.end - 1}")
             if self.rows:
                 demand(row.at_us >= self.rows[-1].at_us, f"{row} was appended before its elder")

@@ -90,6 +90,10 @@ class Settles:
         lease = self.book.table.leases.get(verdict.lease)
         if lease is None and int.from_bytes(verdict.lease[:4], "big") == self.book.boot:
             return REFUSED
+        if mark.position >= self.book.log.end:
+            return REFUSED
+        if lease is not None and mark.position not in lease.positions:
+            return REFUSED
         if (verdict.lease, verdict.outcome) in mark.settled_by:
             return REPEAT
         if mark.holder is not None:

@@ -15,11 +15,13 @@ from laybyd.store import records
 from laybyd.store.memory import MemoryStore
 from tests.simulation.audit_group import GroupBook, brief, positions_of
 from tests.simulation.audit_log import LogBook, demand
+from tests.simulation.audit_operators import Operations, check_read
 from tests.simulation.audit_settles import Settles
 from tests.simulation.broker_host import Watcher
 from tests.simulation.world import SECOND
 
 ANSWER_US = 30 * SECOND
+REQUESTS = ev.Poll | ev.Settle | ev.Extend | ev.Goodbye | ev.Operate | ev.Push | ev.Read
 Asked = tuple[bytes, Any]
 
 
@@ -30,6 +32,7 @@ class Auditor(Watcher):
         self.boot = 0
         self._settings = settings
         self._settles: dict[str, Settles] = {}
+        self._operations = Operations(self.groups)
         self._open: dict[Asked, list[tuple[Any, int]]] = {}
         self._leaving: dict[Asked, tuple[ev.Poll, int]] = {}
         self._commits: dict[int, fx.Commit] = {}
@@ -56,8 +59,15 @@ class Auditor(Watcher):
             if name not in kept:
                 demand(not book.durable_us, f"{name} is gone")
                 del self.groups[name], self._settles[name]
+            elif not book.durable_us:
+                book.durable_us = self._booted_us
 
-    def died(self, now: int) -> None:
+    def died(self, quiesced: bool) -> None:
+        """In order: then everything was durable, and nothing may be lost."""
+        for book in self.groups.values() if quiesced else ():
+            for mark in book.marks.values():
+                mark.checkpoint()
+        self._operations.forget()
         self._open.clear()
         self._commits.clear()
         self._leaving.clear()
@@ -69,7 +79,7 @@ class Auditor(Watcher):
     def event(self, event: ev.Event, now: int) -> None:
         self._now = now
         handler = getattr(self, "_on_" + type(event).__name__.lower(), None)
-        if isinstance(event, ev.Poll | ev.Settle | ev.Extend | ev.Goodbye | ev.Operate | ev.Push):
+        if isinstance(event, REQUESTS):
             self._asked(event, now)
         if handler is not None:
             handler(event, now)
@@ -100,6 +110,9 @@ class Auditor(Watcher):
         if event.group in self.groups:
             self.groups[event.group].table.end_session(event.session, now)
 
+    def _on_operate(self, event: ev.Operate, now: int) -> None:
+        self._operations.asked(_ticket(event), event, now)
+
     def _on_newrows(self, event: ev.NewRows, now: int) -> None:
         assert self._store is not None
         self.log.extend(event.rows, self._store)
@@ -108,6 +121,10 @@ class Auditor(Watcher):
         for op in self._commits.pop(event.token).ops:
             if isinstance(op, fx.SaveGroup):
                 self.groups[op.record.name].durable_us = now
+
+    def _on_rowsloaded(self, event: ev.RowsLoaded, now: int) -> None:
+        assert self._store is not None
+        self.log.extend(event.rows, self._store)
 
     def _on_undelivered(self, event: ev.Undelivered, now: int) -> None:
         self.groups[event.group].undelivered(event, now)
@@ -171,9 +188,8 @@ class Auditor(Watcher):
         if book is not None:
             demand(book.durable_us, f"{effect} before {book.name} is durable")
             self._settles[effect.group].answered(_ticket(poll), effect.refused)
-            waited = _waits(poll, arrived, book)
-            hidden = waited or self._others_wait(book)
-            book.delivered(effect, poll, arrived if waited else self._now, hidden, self._now)
+            hidden = _waits(poll, arrived, book) or self._others_wait(book)
+            book.delivered(effect, poll, hidden, self._now)
 
     def _others_wait(self, book: GroupBook) -> bool:
         return any(
@@ -189,9 +205,16 @@ class Auditor(Watcher):
             assert isinstance(first, int)
             assert isinstance(messages, int)
             self.log.answered(asked, first, messages)
+        elif isinstance(asked, ev.Operate):
+            self._operations.answered(_ticket(asked), effect.fields)
+            self._operations.listed(asked, effect.fields)
         elif isinstance(asked, ev.Settle) and asked.group in self.groups:
             refused: Any = effect.fields.get("refused", ())
             self._settles[asked.group].answered(_ticket(asked), refused)
+
+    def _did_readout(self, effect: fx.ReadOut) -> None:
+        asked, _ = self._answered(effect)
+        check_read(self.log, self._trimmed, asked, effect)
 
     def _did_refuse(self, effect: fx.Refuse) -> None:
         if "producer" in effect.fields:
@@ -247,7 +270,7 @@ class Auditor(Watcher):
         """At the end, with faults off: every request has had its answer."""
         for (peer, request), asked in self._open.items():
             for event, since in asked:
-                wait_us = event.wait_ms * 1_000 if isinstance(event, ev.Poll) else 0
+                wait_us = getattr(event, "wait_ms", 0) * 1_000
                 late = self._now - since - wait_us
                 demand(late < ANSWER_US, f"{peer!r} {request}: no answer to {event}")
 

@@ -49,7 +49,7 @@ class Watcher:
     """What the auditor sees of the process: everything that passes the core's door."""
 
     def booted(self, boot: int, store: MemoryStore, now: int) -> None: ...
-    def died(self, now: int) -> None: ...
+    def died(self, quiesced: bool) -> None: ...
     def event(self, event: Event, now: int) -> None: ...
     def effects(self, effects: list[fx.Effect], now: int) -> None: ...
     def sent(self, effect: fx.Deliver, values: tuple[tuple[int, ...], ...]) -> None: ...
@@ -139,15 +139,19 @@ class BrokerHost:
             self._life += 1
             self._frozen_until = 0
             self._store.crash()
-            self._watcher.died(self.world.now)
+            self._watcher.died(self.quiesced)
 
     def freeze(self, duration_us: int) -> None:
         """As SIGSTOP: nothing of the process runs, its sockets fill."""
         self.world.note("host", f"frozen for {duration_us} us")
         self._frozen_until = self.world.now + duration_us
 
-    def set_full(self, full: bool) -> None:
-        self._store.set_full(log=full)
+    @property
+    def is_frozen(self) -> bool:
+        return self.world.now < self._frozen_until
+
+    def set_full(self, log: bool, state: bool) -> None:
+        self._store.set_full(log, state)
         if self.core is not None:
             self._log.look()
 

@@ -39,6 +39,7 @@ class Way(NamedTuple):
     hands_back: bool = True
     rides: bool = True
     batches: float = 0.0
+    lies: float = 0.0
 
 
 class Work(NamedTuple):

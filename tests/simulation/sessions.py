@@ -146,9 +146,19 @@ class Session(Consumer):
         if held is not None and held.work is work:
             del self._working[work.position]
         self._tell(verdict(work, outcome, delay_ms))
+        if self.world.chance(self.way.lies):
+            self._lie(work)
         if outcome is Outcome.FAIL and self.world.chance(self.way.batches):
             self._fail_rest(work.lease)
         self.work()
+
+    def _lie(self, work: Work) -> None:
+        """Settle what was never given: under a lease that never was, or beside the own one."""
+        unknown = work.lease[:4] + bytes((255,)) * 8
+        if self.world.chance(0.5):
+            self._tell(verdict(work._replace(lease=unknown), Outcome.ACK))
+        else:
+            self._tell(verdict(work._replace(position=work.position + 1_000), Outcome.ACK))
 
     def _fail_rest(self, lease: bytes) -> None:
         """A batch failed as a whole: one of these is bad, nobody knows which."""

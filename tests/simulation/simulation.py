@@ -15,6 +15,7 @@ from tests.simulation.auditor import Auditor
 from tests.simulation.broker_host import BrokerHost
 from tests.simulation.consumers import Consumer
 from tests.simulation.network import Network
+from tests.simulation.operators import Operator, Reader
 from tests.simulation.producers import Producer, Sequencer, Values
 from tests.simulation.sessions import Session
 from tests.simulation.workload import LIVENESS_US, Plan, draw
@@ -67,6 +68,13 @@ class Simulation:
             Session(world, network, f"sess{i}", way) for i, way in enumerate(plan.sessions)
         ]
 
+        groups = sorted({one.way.group for one in self._consumers})
+        self._operators = [Operator(world, network, "oper", groups, plan.operate_us or SECOND)]
+        self._operators[0].stopped = not plan.operate_us
+        self._readers = [
+            Reader(world, network, f"read{i}", plan.topics[: i + 1]) for i in range(plan.readers)
+        ]
+
     # ---- two phases -------------------------------------------------------------------------
 
     def run(self) -> Summary:
@@ -81,9 +89,11 @@ class Simulation:
     def _make_peace(self) -> None:
         self._peace = True
         self._network.faults = self.plan.faults._replace(lose=0.0, repeat=0.0)
-        self._host.set_full(False)
+        self._host.set_full(False, False)
         for producer in self._producers:
             producer.stopped = True
+        for operator in self._operators:
+            operator.stopped = True
         for consumer in self._consumers:
             consumer.way = consumer.way._replace(wait_ms=max(consumer.way.wait_ms, PEACE_WAIT_MS))
         for client in (*self._producers, *self._consumers):
@@ -140,6 +150,7 @@ class Simulation:
             (chaos.leave_us, self._leave),
             (chaos.full_us, self._fill),
             (chaos.damage_us, self._damage),
+            (chaos.quiesce_us, self._restart),
         ):
             if mean_us:
                 self.world.after(self.world.pause(mean_us), self._strike, mean_us, strike)
@@ -154,6 +165,22 @@ class Simulation:
             self._crashes += 1
             self._host.crash()
             self.world.after(self.world.pause(200 * MS), self._host.start)
+
+    def _restart(self) -> None:
+        """In order: the broker is asked to stop, and killed once it is ready or takes too long."""
+        if self._host.core is not None and not self._host.quiesced:
+            boot = self._host.boot
+            self._host.quiesce()
+            self._await_quiet(boot, self.world.now + 2 * self.plan.settings.quiesce_us)
+
+    def _await_quiet(self, boot: int, until: int) -> None:
+        if self._host.boot != boot or self._host.core is None:
+            return
+        if self._host.quiesced or self.world.now > until:
+            demand(self._host.quiesced or self._host.is_frozen, "asked to stop, it did not")
+            self._crash()
+        else:
+            self.world.after(100 * MS, self._await_quiet, boot, until)
 
     def _freeze(self) -> None:
         self._host.freeze(self.world.pause(3 * SECOND))
@@ -184,8 +211,9 @@ class Simulation:
         return self.world.random.choice(self._consumers)
 
     def _fill(self) -> None:
-        self._host.set_full(True)
-        self.world.after(self.world.pause(2 * SECOND), self._host.set_full, False)
+        log, state = self.world.random.choice(((True, False), (False, True), (True, True)))
+        self._host.set_full(log, state)
+        self.world.after(self.world.pause(2 * SECOND), self._host.set_full, False, False)
 
     def _damage(self) -> None:
         if self.auditor.log.end > 1:

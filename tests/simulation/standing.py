@@ -111,6 +111,17 @@ class Mark:
         self.settled_before |= self.settled_by
         self.settled_by.clear()
 
+    def checkpoint(self) -> None:
+        """All there is to know is on the disk."""
+        self.disk = self.now
+        self.pending.clear()
+
+    def reopen(self) -> None:
+        """A new generation: what was settled before may be settled again."""
+        self.settled_before |= self.settled_by
+        self.settled_by.clear()
+        self.ended.clear()
+
     def hand_out(self, boot: int) -> int:
         """Counts one more; how many there were in this boot before."""
         if self.boot != boot:

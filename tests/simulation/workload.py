@@ -29,6 +29,7 @@ class Chaos(NamedTuple):
     leave_us: int
     full_us: int
     damage_us: int
+    quiesce_us: int
 
 
 class Plan(NamedTuple):
@@ -43,6 +44,8 @@ class Plan(NamedTuple):
     sequencers: tuple[Habits, ...]
     consumers: tuple[Way, ...]
     sessions: tuple[Way, ...]
+    operate_us: int
+    readers: int
 
     def text(self) -> str:
         return "\n".join(f"  {name}: {value}" for name, value in self._asdict().items())
@@ -64,6 +67,8 @@ def draw(seed: int) -> Plan:
         sequencers=tuple(dice.habits(topics) for _ in range(dice.between(1, 3))),
         consumers=tuple(dice.way(*dice.pick(*groups), handling) for _ in range(dice.between(0, 2))),
         sessions=tuple(dice.way(*group, handling) for group in groups for _ in dice.some(1, 4)),
+        operate_us=dice.maybe(0.4, dice.pick(SECOND, 10 * SECOND), 0),
+        readers=dice.between(0, 2),
     )
 
 
@@ -89,6 +94,7 @@ class Dice:
         history_first = self.between(1, 4)
         return CoreSettings(
             group=self.group(),
+            quiesce_us=self.pick(SECOND, 30 * SECOND),
             restart_grace_us=self.pick(0, 50 * MS, 500 * MS),
             settle_flush_us=self.pick(MS, 5 * MS, 50 * MS),
             settle_flush_deltas=self.pick(1, 10, 1_000),
@@ -160,6 +166,7 @@ class Dice:
             hands_back=self.maybe(0.7, True, False),
             rides=self.maybe(0.5, True, False),
             batches=self.maybe(0.3, 0.5, 0.0),
+            lies=self.maybe(0.2, 0.05, 0.0),
         )
 
     # ---- faults -----------------------------------------------------------------------------
@@ -190,6 +197,7 @@ class Dice:
             leave_us=self.maybe(0.4, 10 * SECOND, 0),
             full_us=self.maybe(0.3, 20 * SECOND, 0),
             damage_us=self.maybe(0.2, 30 * SECOND, 0),
+            quiesce_us=self.maybe(0.3, 20 * SECOND, 0),
         )
 
 

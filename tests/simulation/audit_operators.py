@@ -1,0 +1,119 @@
+"""The auditor's opinion of what operators and readers are told.
+
+Owns listings, retries, drops and reads. A retry opens a message again; a drop settles it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple
+
+from laybyd.core.effects import ReadOut
+from laybyd.core.events import Operate, Read
+from laybyd.core.types import DEAD, DEFERRED
+from tests.simulation.audit_group import GroupBook
+from tests.simulation.audit_log import LogBook, demand, matches
+from tests.simulation.standing import Mark, Standing, union
+
+
+class Changed(NamedTuple):
+    """One message of a retry or drop: what the book said, and says until the answer comes."""
+
+    mark: Mark
+    before: Standing
+    after: Standing
+    done: Standing
+
+
+class Operations:
+    def __init__(self, groups: Mapping[str, GroupBook]) -> None:
+        self._groups = groups
+        self._waiting: dict[Hashable, list[Changed]] = {}
+
+    def forget(self) -> None:
+        self._waiting.clear()
+
+    def asked(self, ticket: Hashable, event: Operate, now: int) -> None:
+        book = self._groups.get(str(event.args.get("group")))
+        if book is None or event.verb not in ("retry", "drop"):
+            return
+        ranges: Any = event.args["ranges"]
+        self._waiting[ticket] = [
+            self._change(book.marks.setdefault(position, Mark(position)), event, now)
+            for first, last in ranges
+            for position in range(first, last + 1)
+        ]
+
+    def _change(self, mark: Mark, event: Operate, now: int) -> Changed:
+        """It takes effect when the record has been looked up, unless it is out by then."""
+        before = mark.now
+        if event.verb == "drop":
+            done = Standing(done=True, low=before.low, high=before.high)
+        else:
+            again = 0 if event.args["lane"] == DEAD else before.low
+            done = Standing(
+                deferred=True,
+                low=again,
+                high=before.high,
+                due_us=now,
+                counted_due_us=now,
+            )
+        mark.change(union((before, done)))
+        return Changed(mark, before, mark.now, done)
+
+    def answered(self, ticket: Hashable, fields: Mapping[str, Any]) -> None:
+        missing = {at for first, last in fields.get("missing", ()) for at in range(first, last + 1)}
+        changes = self._waiting.pop(ticket, [])
+        if not changes:
+            return
+        done = sum(change.mark.position not in missing for change in changes)
+        demand(fields["done"] == done, f"{fields['done']} done, {done} not missing")
+        for change in changes:
+            self._settle(change, change.mark.position in missing)
+
+    def _settle(self, change: Changed, missing: bool) -> None:
+        mark = change.mark
+        if missing:
+            if mark.now is change.after:
+                mark.now = change.before
+            return
+        mark.reopen()
+        if mark.now is change.after and mark.holder is None:
+            mark.change(change.done)
+            mark.confirm(change.done)
+
+    def listed(self, event: Operate, fields: Mapping[str, Any]) -> None:
+        """What is listed in a lane may be there."""
+        book = self._groups.get(str(event.args.get("group")))
+        if event.verb != "parked" or book is None:
+            return
+        for one in fields["parked"]:
+            for position in range(one["from"], one["to"] + 1):
+                mark = book.marks[position]
+                there = mark.now.dead if event.args["lane"] == DEAD else mark.now.deferred
+                pending = any(_is_in(event.args["lane"], old) for old in (mark.disk, *mark.pending))
+                demand(there or pending, f"{position} is listed {event.args['lane']}: {mark.now}")
+
+
+def check_read(log: LogBook, trimmed: int, event: Read, effect: ReadOut) -> None:
+    """Every message of its topics, in order, up to `next`; but for those trimmed meanwhile."""
+    assert event.first is not None
+    got = [
+        position
+        for _, pieces in effect.blocks
+        for piece in pieces
+        for position in range(piece.first, piece.last + 1)
+    ]
+    demand(len(got) <= max(1, event.limit), f"{len(got)} messages read, limit {event.limit}")
+    want = [
+        position
+        for position in range(event.first, effect.next)
+        if matches(event.topics, log.row_at(position).topic)
+    ]
+    missed = sorted(set(want) - set(got))
+    demand(got == sorted(set(got)) and not set(got) - set(want), f"{got} read, {want} are there")
+    demand(not missed or missed[-1] < trimmed, f"{missed} left out of a read up to {effect.next}")
+
+
+def _is_in(lane: object, standing: Standing) -> bool:
+    return standing.dead if lane == DEAD else standing.deferred if lane == DEFERRED else False
