@@ -26,6 +26,7 @@ from laybyd.core.settings import CoreSettings
 from laybyd.core.types import LIVE, Caller
 from laybyd.store import records
 from laybyd.store.memory import MemoryStore
+from tests.simulation import bounds
 from tests.simulation.log_side import LogSide
 from tests.simulation.network import Answer, Network
 from tests.simulation.state_side import Assemble, Bytes, DamagedBlock, StateSide
@@ -194,6 +195,7 @@ class BrokerHost:
             self._run(self.core.tick(now))
         self._flush()
         self._set_alarm()
+        bounds.check(self.core, self._settings)
 
     def _step(self, event: Event) -> None:
         assert self.core is not None

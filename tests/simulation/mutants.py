@@ -160,10 +160,10 @@ def due_at_once(stack: ExitStack) -> None:
 
 @mutant
 def every_suspect_is_counted(stack: ExitStack) -> None:
-    def suspects(self: Rules, parts: Any, trouble: Any) -> Any:
+    def suspects(self: Rules, *args: Any) -> Any:
         return [
             (lane, record._replace(attempts=record.attempts + 1))
-            for lane, record in old(self, parts, trouble)
+            for lane, record in old(self, *args)
         ]
 
     old = swap(stack, Rules, "suspects", suspects)
@@ -171,10 +171,10 @@ def every_suspect_is_counted(stack: ExitStack) -> None:
 
 @mutant
 def failures_are_not_counted(stack: ExitStack) -> None:
-    def failed(self: Rules, part: Any, trouble: Any) -> Any:
+    def failed(self: Rules, part: Any, *rest: Any) -> Any:
         return [
             (lane, record._replace(attempts=part.attempts))
-            for lane, record in old(self, part, trouble)
+            for lane, record in old(self, part, *rest)
         ]
 
     old = swap(stack, Rules, "failed", failed)
@@ -182,10 +182,10 @@ def failures_are_not_counted(stack: ExitStack) -> None:
 
 @mutant
 def dead_one_attempt_too_early(stack: ExitStack) -> None:
-    def failed(self: Rules, part: Any, trouble: Any) -> Any:
+    def failed(self: Rules, part: Any, trouble: Any, *rest: Any) -> Any:
         if part.messages == 1 and part.attempts + 2 >= self.group.max_attempts > 1:
             return self.rejected(part, trouble)
-        return old(self, part, trouble)
+        return old(self, part, trouble, *rest)
 
     old = swap(stack, Rules, "failed", failed)
 

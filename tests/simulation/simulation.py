@@ -21,7 +21,7 @@ from tests.simulation.sessions import Session
 from tests.simulation.workload import LIVENESS_US, Plan, draw
 from tests.simulation.world import MS, SECOND, World
 
-DRAIN_STEPS_MAX = 1_000_000
+DRAIN_STEPS_MAX = 250_000
 PEACE_WAIT_MS = 2_000
 """Polls that wait, so that hours pass in few steps."""
 

@@ -1,0 +1,29 @@
+"""Whether the core keeps its memory within what was promised.
+
+Owns the one look behind the door: sizes only, no rule is read from them.
+"""
+
+from __future__ import annotations
+
+from laybyd.core.broker import Broker
+from laybyd.core.settings import CoreSettings
+from tests.simulation.audit_log import demand
+
+BATCH_ROWS = 256
+"""More rows than one commit of the simulated log ever brings."""
+
+
+def check(core: Broker, settings: CoreSettings) -> None:
+    for group in core._groups:
+        parts, name = group.parts, group.record.name
+        _at_most(name, "window", len(parts.live.window), settings.window_rows + BATCH_ROWS)
+        _at_most(name, "head", len(parts.deferred._order), 3 * settings.head_records + 1)
+        _at_most(name, "out", parts.leases.out, parts.settings.max_out)
+        _at_most(name, "returned", len(parts.live.returned), parts.settings.max_out)
+        _at_most(name, "sessions", len(parts.sessions), settings.sessions_max)
+        held = sum(lease.left for lease in parts.leases.live.values())
+        demand(held == parts.leases.out, f"{name}: {parts.leases.out} out, leases hold {held}")
+
+
+def _at_most(group: str, what: str, size: int, most: int) -> None:
+    demand(size <= most, f"{group}: {what} holds {size}, {most} are allowed")
