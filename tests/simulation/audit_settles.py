@@ -94,17 +94,17 @@ class Settles:
             return REFUSED
         if lease is not None and mark.position not in lease.positions:
             return REFUSED
-        remembered = lease is not None and now < lease.granted_us + MEMORY * lease.length_us
-        if (verdict.lease, verdict.outcome) in mark.settled_by and remembered:
+        if (verdict.lease, verdict.outcome) in mark.settled_by:
             return REPEAT
         if mark.holder is not None:
             return self._right_of_held(mark, verdict, now)
-        if (verdict.lease, verdict.outcome) in mark.settled_by | mark.settled_before:
+        if (verdict.lease, verdict.outcome) in mark.settled_before:
             return DOUBT
         blamed = verdict.lease in mark.ended and verdict.outcome is not Outcome.ACK
         if mark.now.settled and blamed:
             return REPEAT
         if mark.now.settled:
+            remembered = lease is not None and now < lease.end_us + MEMORY * lease.length_us
             return REFUSED if remembered or verdict.outcome is not Outcome.ACK else EITHER
         if mark.now.done or mark.now.dead:
             return EITHER
