@@ -31,15 +31,16 @@ protocol has blocks there is `data`, a list with `text_of` each message.
 A push with a sequence is one call from its first sending to its confirm, however often it is sent
 again; without one every sending is a call of its own. A poll that is sent again under the same `n`
 is a call of its own. `leases` are the protocol's, each with `data`; blocks of a read are {topic,
-ranges, data}. `seen` is how a consumer that sees no leases writes down a single message:
-
-    seen     (ok only) group position topic data boot grant lane deliveries attempts [lease]
+ranges, data}.
 
 What happens to the run itself are single `ok` lines without a call, of the client "run" unless the
 line is about another:
 
     limits   group? and any of: lease_ms max_handling_ms backoff_ms max_attempts max_out
-             leases_per_session messages topics start seen_within_ms live_first_ms
+             leases_per_session seen_within_ms live_first_ms. What is not stated is not judged;
+             a setting that changes is stated at its loosest. The last two are the writer's own:
+             so soon after the last fault every confirmed message is handed out, and so long may
+             a live message wait while deferred work is
     kill     who        who is "daemon" or a client. It never acts again, or as somebody new
     start    boot       the daemon serves
     stop     who        SIGSTOP;  cont: it goes on
