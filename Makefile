@@ -4,10 +4,11 @@ SCENARIO ?= steady
 SEEDS    ?= 50
 PY       := .venv/bin/python
 READY    := .venv/.ready
-SUITES   := tests/unit tests/contract tests/property tests/test_house.py tests/test_systemd.py
+SUITES   := tests/unit tests/contract tests/property tests/mutants tests/test_house.py \
+            tests/test_systemd.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint types unit integration load simulate bench lock
+.PHONY: help demo run test check lint types unit integration load simulate mutants bench lock
 
 help:
 	@echo "make demo            the whole idea at work in a minute (LOGS=\"FILE...\": your own lines)"
@@ -48,6 +49,9 @@ load: $(READY)
 
 simulate: $(READY)
 	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+mutants: $(READY)
+	$(PY) -m tests.mutants $(MUTANT)
 
 bench: $(READY)
 	$(PY) -m loadtests.bench
