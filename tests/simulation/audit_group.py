@@ -33,6 +33,7 @@ class GroupBook:
         self.boot = 0
         self.grants_from = 0
         self.durable_us = 0
+        self.issued: set[bytes] = set()
         self._firsts: list[tuple[int, int, int]] = []
         self._last_first = 0
         self._unseen = record.start
@@ -107,6 +108,7 @@ class GroupBook:
         in_order = positions == sorted(positions) or grant.lane != LIVE
         demand(in_order and len(set(positions)) == len(positions), f"{brief(grant)} is mixed up")
         lease = self.table.add(grant, session, now)
+        self.issued.add(lease.id)
         lease.positions.update(positions)
         firsts = []
         for offset, position in enumerate(positions):

@@ -50,6 +50,7 @@ class Session(Consumer):
         self._polling: int | None = None
         self._riding: tuple[Verdict, ...] = ()
         self._outcomes: list[Verdict] = []
+        self._sent: dict[tuple[Verdict, ...], None] = {}
         self._flushing = False
         self._extending = False
         self._waiting: deque[Work] = deque()
@@ -189,7 +190,11 @@ class Session(Consumer):
 
     def _settle(self, verdicts: tuple[Verdict, ...]) -> None:
         settle = Settle(NOBODY, self.way.group, verdicts)
-        self.ask(settle, SETTLE_PATIENCE_US, lambda answer: None, self._unsettled(verdicts))
+        self._sent[verdicts] = None
+        self.ask(settle, SETTLE_PATIENCE_US, self._settled(verdicts), self._unsettled(verdicts))
+
+    def _settled(self, verdicts: tuple[Verdict, ...]):
+        return lambda answer: self._sent.pop(verdicts, None)
 
     def _take_outcomes(self) -> tuple[Verdict, ...]:
         verdicts = tuple(self._outcomes)
@@ -242,7 +247,9 @@ class Session(Consumer):
         if self.alive:
             self.reconnect()
             self._asked.clear()
-            self._outcomes = [*self._riding, *self._outcomes]
+            unheard = [told for verdicts in self._sent for told in verdicts]
+            self._outcomes = [*self._riding, *unheard, *self._outcomes]
+            self._sent.clear()
             self._polling, self._riding = None, ()
             self.work()
 

@@ -103,6 +103,7 @@ class Dice:
             history_last=self.between(1, 12),
             window_rows=self.pick(2, 8, 64, 4_096),
             head_records=self.pick(1, 4, 64, 1_024),
+            producers_recent=self.pick(1, 2, 1_000),
             producer_history=self.pick(8, 64, 1_024),
             producer_in_flight_max=self.pick(4, 64, 1_024),
         )
