@@ -43,7 +43,10 @@ def parsed() -> argparse.Namespace:
         choices=[one.name for one in stages.STAGES],
         help="only this one; may be given again",
     )
+    parser.add_argument("--system", action="store_true", help="only those of whole brokers")
     args = parser.parse_args()
+    if args.system:
+        args.stage = [one.name for one in stages.STAGES if one.system]
     unknown = sorted(set(args.names) - set(known))
     if unknown:
         parser.error(f"no such bug: {', '.join(unknown)}")

@@ -42,7 +42,7 @@ class Runner:
         return stages.existing(self._clean, tuple(names))
 
     def key(self, name: str, run: Sequence[Stage]) -> tuple[object, ...]:
-        return name, _digest(name), tuple(one.name for one in run), self._commit
+        return name, digest(name), tuple(one.name for one in run), self._commit
 
     def run(self, name: str, run: Sequence[Stage]) -> Result:
         place = self._work / name
@@ -98,7 +98,7 @@ class Runner:
     ) -> Result:
         return Result(
             mutant=name,
-            patch=_digest(name),
+            patch=digest(name),
             stages=tuple(one.name for one in run),
             stage=stage,
             killed_by=killed_by,
@@ -109,6 +109,6 @@ class Runner:
         )
 
 
-def _digest(name: str) -> str:
+def digest(name: str) -> str:
     text = (patch.PATCHES / f"{name}.patch").read_bytes()
     return hashlib.sha256(text).hexdigest()[:12]
