@@ -43,8 +43,9 @@ class GroupBook:
     def name(self) -> str:
         return self.record.name
 
-    def started(self, boot: int, grants_from: int) -> None:
-        """A new boot: nobody holds anything, and what was not durable may be lost."""
+    def started(self, boot: int, grants_from: int, forward_us: int) -> None:
+        """A new boot: nobody holds anything, and what was not durable may be lost. A wall clock
+        that was put forward meanwhile makes waits shorter, by so much and no more."""
         self.boot, self.grants_from = boot, grants_from
         self.table = LeaseTable(self.settings)
         self._firsts.clear()
@@ -53,6 +54,8 @@ class GroupBook:
         self._given_back.clear()
         for mark in self.marks.values():
             mark.crash()
+            if forward_us:
+                mark.now = mark.disk = mark.now.sooner(forward_us)
 
     # ---- hand-outs --------------------------------------------------------------------------
 

@@ -18,7 +18,11 @@ from tests.simulation import bodies
 
 
 class Violation(AssertionError):
-    """The broker broke a promise."""
+    """The broker broke a promise, at that step."""
+
+    def __init__(self, text: str, step: int = 0) -> None:
+        super().__init__(text)
+        self.step = step
 
 
 def demand(held: object, text: str) -> None:

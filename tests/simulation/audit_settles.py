@@ -6,6 +6,7 @@ asked for; that it is durable, from the moment it was answered.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
@@ -38,6 +39,10 @@ class Asked(NamedTuple):
     after: Standing
     taken: Standing
 
+    @property
+    def what(self) -> tuple[bytes, int]:
+        return self.verdict.lease, self.mark.position
+
 
 class Settles:
     def __init__(self, book: GroupBook) -> None:
@@ -61,8 +66,15 @@ class Settles:
             for first, last in part.ranges
             for position in range(first, last + 1)
         }
-        for one in self._waiting.pop(ticket, ()):
-            self._check(one, lost.get((one.verdict.lease, one.mark.position)))
+        asked = self._waiting.pop(ticket, [])
+        times = Counter(one.what for one in asked)
+        for one in asked:
+            code = lost.get(one.what)
+            if code is None or times[one.what] == 1:
+                self._check(one, code)
+            elif one.right == TAKEN:
+                # Said twice in one request, not alike: the refusal may be of either.
+                one.mark.confirm(one.after)
 
     # ---- when asked -------------------------------------------------------------------------
 
@@ -94,9 +106,13 @@ class Settles:
         remembered = lease is not None and now < lease.granted_us + MEMORY * lease.length_us
         if (verdict.lease, verdict.outcome) in mark.settled_by and remembered:
             return REPEAT
+        said = (verdict.lease, verdict.outcome) in mark.settled_by | mark.settled_before
         if mark.holder is not None:
+            parked_it = (said or verdict.lease in mark.ended) and verdict.outcome is not Outcome.ACK
+            if parked_it and not remembered and verdict.lease != mark.holder:
+                return REPEAT
             return self._right_of_held(mark, verdict, now)
-        if (verdict.lease, verdict.outcome) in mark.settled_by | mark.settled_before:
+        if said:
             return DOUBT
         if verdict.lease not in self.book.issued:
             return EITHER

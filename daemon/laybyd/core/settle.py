@@ -13,7 +13,7 @@ from laybyd.core.intervals import Range
 from laybyd.core.late import Late
 from laybyd.core.leases import Lease, Memory, Past
 from laybyd.core.parts import Parts
-from laybyd.core.rules import STARTED_RELEASES_MAX, News, Trouble, cut, part_of
+from laybyd.core.rules import RELEASED, STARTED_RELEASES_MAX, News, Trouble, cut, part_of
 from laybyd.core.sessions import Session, Settlement, blend
 from laybyd.core.types import LIVE, Outcome, Parked, Verdict
 from laybyd.core.verdicts import names_alone
@@ -142,7 +142,7 @@ class Settler:
             starts = span.starts + verdict.started
             if starts >= STARTED_RELEASES_MAX:
                 part, pieces = part_of(parts.record.gid, [span])
-                trouble = Trouble("released", lease.session.name, lease.id, now)
+                trouble = Trouble(RELEASED, lease.session.name, lease.id, now)
                 parts.parking.admit(parts.rules.failed(part, trouble), pieces, parts.settings, now)
                 parts.journal.settle(span.first, span.last, now)
             else:
@@ -179,5 +179,5 @@ class Settler:
             case Outcome.REJECT:
                 return rules.rejected(part, trouble)
             case Outcome.RELEASE:
-                trouble.reason = "released"
+                trouble.reason = RELEASED
                 return rules.released(part, verdict.started, trouble)

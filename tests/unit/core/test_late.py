@@ -125,6 +125,12 @@ def test_a_late_ack_of_a_dead_message_is_refused():
     assert table.settle(grant, outcome=Outcome.FAIL) == [], "what made it dead"
 
 
+def test_a_late_release_of_a_dead_message_is_refused():
+    table, grant = expired(max_attempts=1)
+    release = table.settle(grant, outcome=Outcome.RELEASE)
+    assert refused(release) == [(((1, 1),), "lease_lost")]
+
+
 def test_a_message_taken_for_taking_too_long_may_still_be_acked():
     table = Table(settings(QUICK | {"max_handling_us": 1 * SECOND}))
     table.push("app", 2)
