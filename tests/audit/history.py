@@ -31,7 +31,7 @@ protocol has blocks there is `data`, a list with `text_of` each message.
 A push with a sequence is one call from its first sending to its confirm, however often it is sent
 again; without one every sending is a call of its own. A poll that is sent again under the same `n`
 is a call of its own. `leases` are the protocol's, each with `data`; blocks of a read are {topic,
-ranges, data}.
+ranges, data}; `start` is where the log is known to have begun at that time, if it is.
 
 What happens to the run itself are single `ok` lines without a call, of the client "run" unless the
 line is about another:

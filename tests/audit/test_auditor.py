@@ -88,12 +88,16 @@ class TestLog:
         told.push("m2", first=1, producer="aa", seq=2)
         assert told.broken() == {log.IN_ORDER}
 
-    @pytest.mark.parametrize(("ranges", "promises"), [([1, 2], set()), ([2, 2], {log.LOST})])
-    def test_a_read_lacks_what_was_confirmed(self, ranges: list[int], promises: set[str]):
+    @pytest.mark.parametrize(
+        ("first", "start", "promises"),
+        [(1, {}, set()), (2, {"start": 1}, {log.LOST}), (2, {"start": 2}, set()), (2, {}, set())],
+        ids=["there", "gone", "trimmed", "perhaps trimmed"],
+    )
+    def test_a_read_lacks_what_was_confirmed(self, first: int, start: dict, promises: set[str]):
         told = Told().pushed(2).at(10)
-        data = [f"m{at}" for at in range(ranges[0], ranges[1] + 1)]
-        blocks = [{"topic": "app", "ranges": ranges, "data": data}]
-        told.call("r", "read", {"blocks": blocks, "next": 3}, topics=["*"], **{"from": 1})
+        data = [f"m{at}" for at in range(first, 3)]
+        answer = {"blocks": [{"topic": "app", "ranges": [first, 2], "data": data}], "next": 3}
+        told.call("r", "read", answer | start, topics=["*"], **{"from": 1})
         assert told.broken() == promises
 
     def test_a_log_with_a_hole(self):
