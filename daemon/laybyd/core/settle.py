@@ -52,8 +52,9 @@ class Settler:
                 continue
             before = lease.left
             self._of_lease(lease, verdict, settlement, now)
+            done = work.setdefault(lease.session, _Work(now))
             if verdict.outcome is not Outcome.RELEASE and lease.left < before:
-                work.setdefault(lease.session, _Work(now)).add(lease, before - lease.left)
+                done.add(lease, before - lease.left)
         for session, done in work.items():
             self._measure(session, done, now)
             self._parts.load.note(session, now)
@@ -61,6 +62,8 @@ class Settler:
 
     def _measure(self, session: Session, done: _Work, now: int) -> None:
         """Its handlers' time since the last time is shared by all that came of it."""
+        if not done.live + done.deferred:
+            return
         measured = session.measure(done.live + done.deferred, done.since, now)
         if done.live:
             session.live_us = blend(session.live_us, measured)
