@@ -39,7 +39,7 @@ class Directory:
         Unavailable."""
         try:
             if make:
-                self._make(self.path)
+                engine.make_dir(self.path)
             fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise engine.unusable(error, self.path) from error
@@ -49,13 +49,6 @@ class Directory:
             os.close(fd)
             raise InUse(f"{self.path} is in use by another process") from error
         self._fd = fd
-
-    def _make(self, path: Path) -> None:
-        """With what is missing above it, each durably: a store is lost with any directory above."""
-        if not path.is_dir():
-            self._make(path.parent)
-            path.mkdir(mode=0o700)
-            engine.sync(path.parent)
 
     def disown(self) -> None:
         if self._fd is not None:
@@ -81,14 +74,13 @@ class Directory:
             path.unlink()
 
     def rename(self, old: Path, new: Path) -> None:
-        """Durably; the engine's lock file stays behind and is removed."""
-        lock_of(old).unlink(missing_ok=True)
-        old.rename(new)
-        self.sync()
-
-    def sync(self) -> None:
-        """Make what was renamed, made or removed here durable."""
-        engine.sync(self.path)
+        """Durably; the engine's lock file stays behind and is removed. Raises Full or Unknown."""
+        try:
+            lock_of(old).unlink(missing_ok=True)
+            old.rename(new)
+            engine.sync(self.path)
+        except OSError as error:
+            raise engine.refused(error, self.path) from error
 
 
 def lock_of(path: Path) -> Path:
