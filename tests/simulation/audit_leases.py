@@ -137,6 +137,8 @@ class LeaseTable:
     def answered(self, poll: Poll, leases: tuple[bytes, ...]) -> None:
         session = self._sessions.setdefault(session_of(poll), Session())
         if poll.n is not None:
+            # The poll that made the group was seen before there was a table.
+            session.n = max(session.n, poll.n)
             session.answered, session.leases = poll.n, leases
 
     def reported(self, key: SessionKey, progress: Progress, now: int) -> None:
