@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadtests.audit import DAEMON, Kill, Story, audit
+from tests.audit.auditor import audit
+from tests.audit.history import DAEMON, Line, Writer, merged
+from tests.audit.tape import now_us
 from tests.integration.daemon_process import DaemonProcess, Peers, read_back
-from tests.integration.under_kills import WINDOW, Consumer, Producer, name_of, now_us
+from tests.integration.under_kills import WINDOW, Consumer, Producer, name_of
 
 if TYPE_CHECKING:
     from tests.integration.conftest import MakeDaemon
@@ -20,7 +22,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 KILLS = 20
 CONSUMERS = 3
 PATIENCE_S = 20
-GRACE_US = 500_000
 
 
 def kill_with_a_full_window(
@@ -64,25 +65,28 @@ def test_twenty_kills_under_load(make_daemon: MakeDaemon):
     ends = [producer, *consumers]
     for end in ends:
         end.start()
-    kills, in_flight = [], []
+    events: list[Line] = []
+    run = Writer(events.append, now_us)
+    in_flight = []
     for _ in range(KILLS):
         pushes = chance.randrange(1, 1_000)
         in_flight.append(kill_with_a_full_window(daemon, producer, consumers, boot, pushes))
-        at_us = now_us()
+        run.event("kill", who=DAEMON)
         boot = daemon.start()["boot"]
+        run.event("start", boot=boot)
         for end in ends:
             end.reconnect()
-        kills.append(Kill(DAEMON, at_us, now_us() + GRACE_US))
     wait_until_settled(producer, consumers)
     for end in ends:
         end.finish()
 
-    handled = [record for consumer in consumers for record in consumer.handled.values()]
-    account = audit(Story(producer.confirmed, handled, kills=kills))
-    assert not account.faults
+    run.event("end", drained=True)
+    account = audit(merged(events, *(end.tape.lines() for end in ends)))
+    assert account.faults == []
     assert in_flight == [WINDOW] * KILLS
     assert account.boots == KILLS + 1
-    assert account.acked == account.pushed
+    assert account.settled == account.pushed == len(producer.confirmed)
+    assert account.unknown == 0
     the_log_holds_each_once(daemon, producer)
 
 

@@ -1,4 +1,4 @@
-"""A producer and consumers that live through kills of the daemon, and write down what they saw.
+"""A producer and consumers that live through kills of the daemon, with a tape below their sockets.
 
 Owns the two ends of a message, speaking the bare protocol so that the window is known exactly.
 Must never judge; the auditor does. Each runs in a thread of its own and is told of a restart by
@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
 
-from loadtests.audit import Handled, Pushed
+from tests.audit.tape import Tape, TapedSocket
 from tests.integration.daemon_process import Peer, acks, deliveries, positions
 
 if TYPE_CHECKING:
@@ -28,12 +27,15 @@ SLICE_MS = 20
 PADDING = b"." * 180
 
 
-def now_us() -> int:
-    return time.monotonic_ns() // 1_000
-
-
 def name_of(data: bytes) -> str:
     return data.split(b" ", 1)[0].decode()
+
+
+class Pushed(NamedTuple):
+    """A confirmed push: `what` tells the message apart from every other."""
+
+    position: int
+    what: str
 
 
 class End(threading.Thread, ABC):
@@ -42,6 +44,7 @@ class End(threading.Thread, ABC):
     def __init__(self, url: str, name: str, changed: threading.Condition) -> None:
         super().__init__(name=name, daemon=True)
         self.changed = changed
+        self.tape = Tape(name)
         self._url = url
         self._cut = threading.Event()
         self._over = threading.Event()
@@ -50,18 +53,22 @@ class End(threading.Thread, ABC):
     def run(self) -> None:
         context = zmq.Context()
         try:
-            self.peer = Peer(context, self._url)
+            self._connect(context)
             while not self._over.is_set():
                 if self._cut.is_set():
                     self._cut.clear()
                     self.peer.close()
-                    self.peer = Peer(context, self._url)
+                    self._connect(context)
                     self.again()
                 self.turn()
         except BaseException as error:
             self.error = error
         finally:
             context.destroy(linger=0)
+
+    def _connect(self, context: zmq.Context[Any]) -> None:
+        self.peer = Peer(context, self._url)
+        self.peer.socket = TapedSocket(self.peer.socket, self.tape)
 
     @abstractmethod
     def turn(self) -> None:
@@ -137,17 +144,16 @@ class Producer(End):
 
 
 class Consumer(End):
-    """Polls, acks each message in a settle of its own request, notes when that was confirmed."""
+    """Polls, acks all it got in a settle, and notes which positions' acks were confirmed."""
 
     def __init__(self, url: str, name: str, changed: threading.Condition) -> None:
         super().__init__(url, name, changed)
         self.settled: set[int] = set()
         self.boot = 0
-        self.handled: dict[tuple[int, int, int], Handled] = {}
         self._session = os.urandom(16)
         self._n = self._got = 0
         self._unconfirmed: list[dict[str, Any]] = []
-        self._keys: list[tuple[int, int, int]] = []
+        self._held: list[Delivery] = []
 
     def turn(self) -> None:
         if self._unconfirmed:
@@ -172,37 +178,19 @@ class Consumer(End):
             self._handle(deliveries(answer))
 
     def _handle(self, found: Sequence[Delivery]) -> None:
-        for got in found:
-            key = (got.position, got.boot, got.grant)
-            at_us = now_us()
-            self._keys.append(key)
-            self.handled[key] = Handled(
-                got.position,
-                name_of(got.data),
-                self.name,
-                got.boot,
-                got.grant,
-                got.lane,
-                got.deliveries,
-                at_us,
-                "ack",
-                at_us,
-            )
+        self._held = list(found)
         self._unconfirmed = acks(found)
 
     def _settle(self) -> None:
         answer = self._ask("settle", group="g", settle=self._unconfirmed)
         if answer is None:
             return
-        at_us = now_us()
         lost = {at for entry in answer["refused"] for at in positions(entry["ranges"])}
-        kept = [key for key in self._keys if key[0] not in lost]
-        for key in kept:
-            self.handled[key] = self.handled[key]._replace(confirmed_us=at_us)
-        self._unconfirmed, self._keys = [], []
+        kept = [got for got in self._held if got.position not in lost]
+        self._unconfirmed, self._held = [], []
         with self.changed:
-            self.boot = max(key[1] for key in kept) if kept else self.boot
-            self.settled.update(key[0] for key in kept)
+            self.boot = max([self.boot, *(got.boot for got in kept)])
+            self.settled.update(got.position for got in kept)
             self.changed.notify_all()
 
     def _ask(self, op: str, **fields: object) -> Answer | None:

@@ -38,9 +38,8 @@ class Directory:
         """Take the lock; the directory is made when it is missing. Raises InUse, NoRight or
         Unavailable."""
         try:
-            if make and not self.path.is_dir():
-                self.path.mkdir(mode=0o700, parents=True)
-                engine.sync(self.path.parent)
+            if make:
+                self._make(self.path)
             fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise engine.unusable(error, self.path) from error
@@ -50,6 +49,13 @@ class Directory:
             os.close(fd)
             raise InUse(f"{self.path} is in use by another process") from error
         self._fd = fd
+
+    def _make(self, path: Path) -> None:
+        """With what is missing above it, each durably: a store is lost with any directory above."""
+        if not path.is_dir():
+            self._make(path.parent)
+            path.mkdir(mode=0o700)
+            engine.sync(path.parent)
 
     def disown(self) -> None:
         if self._fd is not None:

@@ -202,10 +202,16 @@ class Spares:
             self._wipe(self._ready[1])
             self._clean.append(self._ready[1])
             self._ready = None
-        path = self._clean.pop() if self._clean else self._directory.spare(number)
+        path = self._clean.pop() if self._clean else self._new(number)
         header = Header(self._store_id, self._epoch, number)
         segment.prepare(path, header, self.map_bytes)
         self._ready = number, path
+
+    def _new(self, number: int) -> Path:
+        """A file of this name that is there already was left half made by a crash."""
+        path = self._directory.spare(number)
+        path.unlink(missing_ok=True)
+        return path
 
     def _fill(self) -> None:
         """Write a little more of the ready file's blocks, if the log was quiet meanwhile:

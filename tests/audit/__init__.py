@@ -1,0 +1,1 @@
+"""One judge of what layby promises, whatever tests it. A model that shares no code with it."""
