@@ -92,6 +92,7 @@ class Session:
 
     def __init__(self) -> None:
         self.n = 0
+        self.asked: Caller | None = None
         self.answered = 0
         self.leases: tuple[bytes, ...] = ()
 
@@ -121,15 +122,23 @@ class LeaseTable:
     def polled(self, poll: Poll) -> tuple[bytes, ...]:
         """The leases that this poll gives back, because it has not heard of them."""
         session = self._sessions.setdefault(session_of(poll), Session())
+        session.asked = poll.caller
         if poll.n is None or poll.n <= session.n:
             return ()
         session.n = poll.n
         unheard = poll.got is not None and poll.got < session.answered
         return session.leases if unheard else ()
 
+    def is_given_up(self, poll: Poll) -> bool:
+        """Its session has asked again, and throws a late answer to this away."""
+        session = self._sessions.get(session_of(poll))
+        return session is None or session.asked != poll.caller
+
     def answered(self, poll: Poll, leases: tuple[bytes, ...]) -> None:
         session = self._sessions.setdefault(session_of(poll), Session())
         if poll.n is not None:
+            # The poll that made the group was seen before there was a table.
+            session.n = max(session.n, poll.n)
             session.answered, session.leases = poll.n, leases
 
     def reported(self, key: SessionKey, progress: Progress, now: int) -> None:

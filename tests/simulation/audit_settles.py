@@ -161,12 +161,15 @@ class Settles:
         if verdict.outcome is Outcome.REJECT:
             return Standing(dead=True, low=was.low, high=was.high)
         moved = self._moved(mark, was, verdict, counted, now)
-        return union((was, moved)) if verdict.lease in mark.ended else moved
+        # If its lease, by its end or another outcome, has moved it already, that may be all.
+        under = {lease for lease, _ in mark.settled_by | mark.settled_before}
+        moved_it = verdict.lease in mark.ended or verdict.lease in under
+        return union((was, moved)) if moved_it else moved
 
     def _moved(
         self, mark: Mark, was: Standing, verdict: Verdict, counted: tuple[int, int], now: int
     ) -> Standing:
-        """Not settled. If the end of its lease has moved it already, that may be all."""
+        """Not settled."""
         if verdict.outcome is Outcome.FAIL:
             return self._failed(was, counted, now)
         if verdict.outcome is Outcome.DEFER:

@@ -130,9 +130,9 @@ class Auditor(Watcher):
         self.groups[event.group].undelivered(event, now)
 
     def _on_damaged(self, event: ev.Damaged, now: int) -> None:
-        asked = self._leaving.pop(_ticket(event))
-        self._open.setdefault(_ticket(event), []).append(asked)
-        book = self.groups[event.group]
+        book, asked = self.groups[event.group], self._leaving.pop(_ticket(event))
+        if not book.table.is_given_up(asked[0]):
+            self._open.setdefault(_ticket(event), []).append(asked)
         book.bury(event.leases, range(event.first, event.last + 1))
         book.undone(event.leases, now)
 

@@ -305,11 +305,13 @@ class Late:
 
 def _is_repeat(verdict: Verdict, record: Parked, part: Range) -> bool:
     """The lease has ended, or this outcome came, and the record was parked for it. A single
-    message that fails late out of a range of suspects is news."""
+    message that fails late out of a range of suspects is news, and so is another delay."""
     if record.lease != verdict.lease or verdict.outcome in (Outcome.ACK, Outcome.REJECT):
         return False
+    if verdict.outcome is Outcome.DEFER:
+        return record.delay_us == (verdict.delay_ms or 0) * 1_000
     counted = bool(record.history) and record.history[-1].counted
-    return counted or verdict.outcome is Outcome.DEFER or not names_alone(verdict, part[0])
+    return counted or not names_alone(verdict, part[0])
 
 
 def _made_dead(verdict: Verdict, record: Parked) -> bool:

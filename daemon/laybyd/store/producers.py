@@ -102,10 +102,13 @@ class ProducerTable:
                     yield producer, seen
 
     def _take(self, producer: bytes, part: _Seen) -> None:
-        """The dicts are in order of last sight; who drops out of the latest keeps one row."""
+        """The dicts are in order of last sight; who drops out of the latest keeps one row. A log
+        that was trimmed inside a commit gives rows of it in two parts."""
         before = self._latest.pop(producer, None) or self._older.pop(producer, None)
         if before is not None:
             whole = before.rows + part.rows
+            if part.rows < before.rows[-ROW.size :]:
+                whole = _by_seq(whole)
             part = _Seen(part.last_us, whole[-self._kept.rows * ROW.size :])
         self._latest[producer] = part
         while len(self._latest) > self._kept.latest:
@@ -115,7 +118,7 @@ class ProducerTable:
             _pop_first(self._older or self._latest)
 
 
-def _by_seq(rows: bytearray) -> bytes:
+def _by_seq(rows: bytes | bytearray) -> bytes:
     """A commit holds a producer's pushes in the order of their topics."""
     whole = bytes(rows)
     return b"".join(sorted(whole[at : at + ROW.size] for at in range(0, len(whole), ROW.size)))

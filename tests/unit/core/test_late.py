@@ -125,6 +125,24 @@ def test_a_late_ack_of_a_dead_message_is_refused():
     assert table.settle(grant, outcome=Outcome.FAIL) == [], "what made it dead"
 
 
+@pytest.mark.parametrize("messages", [1, 2], ids=["counted", "suspect"])
+def test_a_late_defer_counts_for_what_waits_because_its_lease_has_ended(messages):
+    table = Table(settings(QUICK))
+    table.push("app", messages)
+    grant = table.lease("one")
+    table.wait(11 * SECOND)
+    before, told_us = table.record(1), table.now
+    for _ in range(2):
+        assert table.settle(grant, (1, 1), outcome=Outcome.DEFER, delay_ms=500_000) == []
+    due_us = table.record(1).due_us
+    assert before.due_us < told_us + 500 * SECOND <= due_us < told_us + 501 * SECOND
+    assert table.record(1).attempts == before.attempts
+    table.restart()
+    table.wait(100 * SECOND)
+    assert table.settle(grant, (1, 1), outcome=Outcome.DEFER, delay_ms=500_000) == []
+    assert table.record(1).due_us == due_us, "it was said before"
+
+
 def test_a_late_release_of_a_dead_message_is_refused():
     table, grant = expired(max_attempts=1)
     release = table.settle(grant, outcome=Outcome.RELEASE)

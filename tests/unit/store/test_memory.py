@@ -63,6 +63,16 @@ def test_what_is_synced_survives() -> None:
     assert everything(store) == before
 
 
+def test_a_trim_inside_a_commit_keeps_the_order_of_its_pushes() -> None:
+    """Only the fake trims so finely; its blocks lie in the order of their topics."""
+    store = MemoryStore()
+    fence = store.acquire()
+    store.append(fence, [a_block(2, "b"), a_block(1, "a"), a_block(3, "b")], 10)
+    assert store.trim(fence, 3) == 3
+    [state] = store.producers()
+    assert (state.last_seq, [seq for seq, _, _ in state.recent]) == (3, [1, 2, 3])
+
+
 def test_full_on_demand() -> None:
     store = MemoryStore()
     fence = store.acquire()
