@@ -43,6 +43,8 @@ class Table:
         self._book = book
         self._handling_us = limits.get("max_handling_ms", 0) * MS
         self._held: dict[str, list[Grant]] = defaultdict(list)
+        self._disowned: dict[tuple[str, int], int] = {}
+        self._left: dict[str, int] = {}
 
     def _of(self, session: str, now: int) -> list[Grant]:
         """Those that may still last."""
@@ -58,8 +60,11 @@ class Table:
         if call.get("working"):
             self._working(session, call)
         if call.asked["op"] == "goodbye":
+            self._left[session] = call.t0
             self._end(session, call.t0, 0)
         elif call.get("got") is not None and call.asked["op"] == "poll":
+            for n in range(call["got"] + 1, call["n"]):
+                self._disowned.setdefault((session, n), call.t0)
             self._end(session, call.t0, call["got"])
 
     def _told(self, lease: str, ranges: list[int], now: int) -> None:
@@ -94,8 +99,16 @@ class Table:
         for told in call.said("leases") or ():
             grant = self._book.leases.get(told["lease"])
             if grant is not None and not grant.end_us:
-                grant.end_us = grant.low + grant.lease_us
+                grant.end_us = self._lasts(session, grant, call)
                 self._held[session].append(grant)
+
+    def _lasts(self, session: str, grant: Grant, call: Call) -> int:
+        """Its length, unless the consumer has given up the poll, or left, before it heard of it."""
+        until = grant.low + grant.lease_us
+        if grant.n:
+            until = min(until, self._disowned.get((session, grant.n), NEVER))
+        left = self._left.get(session, 0)
+        return min(until, left) if left >= call.t0 else until
 
     def _go_on(self, session: str, call: Call) -> None:
         """A report that was answered in time moved the end of all leases of its session."""

@@ -24,6 +24,9 @@ PATIENCE_US = 700_000
 WAIT_MS = 150
 SLICE_MS = 20
 WINDOW = 16
+SLOW_MS = 700
+"""Now and then a consumer works so long; its lease is longer."""
+
 PADDING = b"." * 120
 
 
@@ -222,6 +225,8 @@ class Consumer(Client):
         if found and not self.closing and self.chance.random() < 0.02:
             self._begin()
             return
+        if found and self.chance.random() < 0.03:
+            self.pause(SLOW_MS)
         for got in found:
             outcome, delay_ms = self._handler.outcome()
             entry = {"lease": got.lease, "ranges": [got.position] * 2, "outcome": outcome}

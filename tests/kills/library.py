@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PUSH_S = 0.8
 PAUSE_S = 0.02
+SLOW_S = 1.4
+"""Now and then a handler takes longer than its lease, which the library keeps alive."""
 _making = threading.Lock()
 
 
@@ -106,6 +108,8 @@ class Worker(LibraryClient):
         handler = Handler(self.chance)
         with self.client.consume("app.*", group=self.group) as consumer:
             for message in consumer:
+                if self.chance.random() < 0.002:
+                    self.over.wait(SLOW_S)
                 outcome, delay_ms = handler.outcome()
                 if outcome == "ack":
                     message.ack()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from loadtests.daemon import DaemonProcess
+from loadtests.daemon import DaemonProcess, NotReady
 from loadtests.wire import NoAnswer, Peer, Refused
 from tests.audit.auditor import audit
 from tests.audit.history import DAEMON, Line, Writer, merged
@@ -52,6 +52,10 @@ LOOK_S = 0.1
 
 class NotDrained(Exception):
     """Something did not end although nothing went wrong any more."""
+
+
+class ClientFailed(Exception):
+    """A client met what it must never meet: a refusal for good, an answer without sense."""
 
 
 class World:
@@ -94,9 +98,11 @@ class World:
     def wait(self, seconds: float) -> None:
         """While the clients work; whoever has failed ends the run."""
         self._passed.wait(seconds)
+        if not self.daemon.running:
+            raise NotReady(f"the daemon ended by itself: {self.daemon.log()[-400:]}")
         for client in self.clients:
             if client.error is not None:
-                raise client.error
+                raise ClientFailed(f"{client.name}: {client.error!r}") from client.error
 
     def kill(self) -> None:
         self._run.event("kill", who=DAEMON)
