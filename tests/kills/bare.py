@@ -225,7 +225,7 @@ class Consumer(Client):
         if found and not self.closing and self.chance.random() < 0.02:
             self._begin()
             return
-        if found and self.chance.random() < 0.03:
+        if found and not self.closing and self.chance.random() < 0.02:
             self.pause(SLOW_MS)
         for got in found:
             outcome, delay_ms = self._handler.outcome()

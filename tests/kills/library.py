@@ -28,6 +28,8 @@ _making = threading.Lock()
 class LibraryClient(threading.Thread):
     """`act` is what the application does until it is told to end."""
 
+    closing = False
+
     def __init__(self, url: str, name: str, seed: int) -> None:
         super().__init__(name=name, daemon=True)
         self.tape = Tape(name)
@@ -66,7 +68,6 @@ class Pusher(LibraryClient):
     """Pushes one by one, and in blocks; a push of unknown outcome is pushed again as the library
     offers it, until it is confirmed."""
 
-    closing = False
     pushed = 0
 
     def act(self) -> None:
@@ -108,7 +109,7 @@ class Worker(LibraryClient):
         handler = Handler(self.chance)
         with self.client.consume("app.*", group=self.group) as consumer:
             for message in consumer:
-                if self.chance.random() < 0.002:
+                if not self.closing and self.chance.random() < 0.001:
                     self.over.wait(SLOW_S)
                 outcome, delay_ms = handler.outcome()
                 if outcome == "ack":
