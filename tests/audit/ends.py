@@ -47,8 +47,9 @@ class Table:
         self._left: dict[str, int] = {}
 
     def _of(self, session: str, now: int) -> list[Grant]:
-        """Those that may still last."""
-        held = self._held[session] = [one for one in self._held[session] if one.end_us >= now]
+        """Those that may still last, and matter."""
+        held = [one for one in self._held[session] if one.end_us >= now and one.open]
+        self._held[session] = held
         return held
 
     # ---- a request leaves
@@ -73,6 +74,7 @@ class Table:
         if grant is not None:
             for at in positions(ranges):
                 grant.closed.setdefault(at, now)
+                grant.open.discard(at)
 
     def _end(self, session: str, now: int, heard: int) -> None:
         """Of answers behind `heard` the consumer says that it did not hear."""

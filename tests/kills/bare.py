@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import zmq
 
@@ -27,6 +28,7 @@ WINDOW = 16
 SLOW_MS = 700
 """Now and then a consumer works so long; its lease is longer."""
 
+POISON_EVERY = 100
 PADDING = b"." * 120
 
 
@@ -163,13 +165,15 @@ class Sequencer(Client):
 
 
 class Handler:
-    """What becomes of a message in a consumer's hands, by chance."""
+    """What becomes of a message in a consumer's hands, by chance; some always fail."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
 
-    def outcome(self) -> tuple[str, int]:
+    def outcome(self, data: bytes) -> tuple[str, int]:
         """And the delay, for a `defer`."""
+        if crc32(data) % POISON_EVERY == 0:
+            return "fail", 0
         drawn = self._chance.random()
         if drawn < 0.02:
             return "fail", 0
@@ -228,6 +232,6 @@ class Consumer(Client):
         if found and not self.closing and self.chance.random() < 0.02:
             self.pause(SLOW_MS)
         for got in found:
-            outcome, delay_ms = self._handler.outcome()
+            outcome, delay_ms = self._handler.outcome(got.data)
             entry = {"lease": got.lease, "ranges": [got.position] * 2, "outcome": outcome}
             self._outcomes.append(entry | ({"delay_ms": delay_ms} if delay_ms else {}))

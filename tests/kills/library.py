@@ -111,7 +111,7 @@ class Worker(LibraryClient):
             for message in consumer:
                 if not self.closing and self.chance.random() < 0.001:
                     self.over.wait(SLOW_S)
-                outcome, delay_ms = handler.outcome()
+                outcome, delay_ms = handler.outcome(message.data)
                 if outcome == "ack":
                     message.ack()
                 elif outcome == "fail":
