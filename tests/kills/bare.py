@@ -97,6 +97,8 @@ class Lone(Client):
     """Level 1: one message at a time, without a number; what may have been stored is not sent
     again, for then it might be there twice."""
 
+    topic = "app.lone"
+    gap_ms = 20.0
     pushed = 0
 
     def turn(self) -> None:
@@ -105,8 +107,15 @@ class Lone(Client):
             return
         self.pushed += 1
         data = b"%s-%d %s" % (self.name.encode(), self.pushed, PADDING)
-        self.ask("push", topic="app.lone", data=data)
-        self.pause(self.chance.uniform(0, 20))
+        self.ask("push", topic=self.topic, data=data)
+        self.pause(self.chance.uniform(0, self.gap_ms))
+
+
+class Trickle(Lone):
+    """So little that there are always idle handlers."""
+
+    topic = "slow.lone"
+    gap_ms = 500.0
 
 
 class Sequencer(Client):
@@ -189,6 +198,8 @@ class Consumer(Client):
     they are answered. Now and then it forgets what it holds and comes back as somebody else."""
 
     group = "bare"
+    topics = ("app.*",)
+    slow = 0.02
 
     def __init__(self, url: str, name: str, seed: int) -> None:
         super().__init__(url, name, seed)
@@ -210,7 +221,7 @@ class Consumer(Client):
         answer = self.ask(
             "poll",
             group=self.group,
-            topics=["app.*"],
+            topics=list(self.topics),
             session=self._session,
             n=self._n,
             got=self._got,
@@ -229,9 +240,17 @@ class Consumer(Client):
         if found and not self.closing and self.chance.random() < 0.02:
             self._begin()
             return
-        if found and not self.closing and self.chance.random() < 0.02:
+        if found and not self.closing and self.chance.random() < self.slow:
             self.pause(SLOW_MS)
         for got in found:
             outcome, delay_ms = self._handler.outcome(got.data)
             entry = {"lease": got.lease, "ranges": [got.position] * 2, "outcome": outcome}
             self._outcomes.append(entry | ({"delay_ms": delay_ms} if delay_ms else {}))
+
+
+class SlowConsumer(Consumer):
+    """Others are idle meanwhile: a lease that ends too early shows."""
+
+    group = "slow"
+    topics = ("slow.*",)
+    slow = 0.5

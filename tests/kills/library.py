@@ -104,12 +104,14 @@ class Worker(LibraryClient):
     """Consumes as a member of a group; what becomes of each message is up to chance."""
 
     group = "library"
+    topic = "app.*"
+    slow = 0.001
 
     def act(self) -> None:
         handler = Handler(self.chance)
-        with self.client.consume("app.*", group=self.group) as consumer:
+        with self.client.consume(self.topic, group=self.group) as consumer:
             for message in consumer:
-                if not self.closing and self.chance.random() < 0.001:
+                if not self.closing and self.chance.random() < self.slow:
                     self.over.wait(SLOW_S)
                 outcome, delay_ms = handler.outcome(message.data)
                 if outcome == "ack":
@@ -122,3 +124,11 @@ class Worker(LibraryClient):
                     message.release()
                 else:
                     message.reject("by chance")
+
+
+class SlowWorker(Worker):
+    """Its reports keep its leases, whoever is idle meanwhile."""
+
+    group = "slow"
+    topic = "slow.*"
+    slow = 0.3

@@ -95,6 +95,7 @@ def _maltreat(world: World, proxy: Proxy, seconds: float, say: Callable[[str], N
     world.serve()
     proxy.start()
     world.join(proxy.url)
+    world.join_slow(proxy.url)
     for number in range(1, max(1, round(seconds / ROUND_S)) + 1):
         world.wait(ROUND_S)
         if number % ROUNDS_A_KILL == 0:

@@ -45,7 +45,6 @@ LIMITS = {
     "max_handling_ms": 30_000,
     "seen_within_ms": 60_000,
 }
-GROUPS = (bare.Consumer.group, library.Worker.group)
 DRAIN_S = 60.0
 LOOK_S = 0.1
 
@@ -66,6 +65,7 @@ class World:
         self.seed = seed
         self.boot = 0
         self.clients: list[Any] = []
+        self._groups = [bare.Consumer.group, library.Worker.group]
         self._events: list[Line] = []
         self._run = Writer(self._events.append, now_us)
         self._operator = Tape("operator")
@@ -91,6 +91,20 @@ class World:
             library.Worker(url, "dimitri", seed),
         ]
         for client in self.clients:
+            client.start()
+
+    def join_slow(self, url: str) -> None:
+        """A group with little to do and slow handlers: it needs boots that last."""
+        self._groups.append(bare.SlowConsumer.group)
+        slow = [
+            bare.Trickle(url, "trickle", self.seed),
+            bare.SlowConsumer(url, "emma", self.seed),
+            bare.SlowConsumer(url, "felix", self.seed),
+            library.SlowWorker(url, "gina", self.seed),
+            library.SlowWorker(url, "hugo", self.seed),
+        ]
+        self.clients += slow
+        for client in slow:
             client.start()
 
     # ---- what goes wrong
@@ -126,12 +140,12 @@ class World:
         end_us = now_us() + int(DRAIN_S * 1e6)
         while not self._is_drained():
             if now_us() > end_us:
-                raise NotDrained(f"left: {[self._counts(group) for group in GROUPS]}")
+                raise NotDrained(f"left: {[self._counts(group) for group in self._groups]}")
             self.wait(LOOK_S)
         for client in self.clients:
             client.finish()
         self._read_all()
-        for group in GROUPS:
+        for group in self._groups:
             self._list_dead(group)
             self._counts(group)
         self._run.event("end", drained=True)
@@ -141,7 +155,7 @@ class World:
             return False
         if any(isinstance(one, library.Pusher) and one.is_alive() for one in self.clients):
             return False
-        counts = [self._counts(group) for group in GROUPS]
+        counts = [self._counts(group) for group in self._groups]
         return not any(one[key] for one in counts for key in ("waiting", "out", "deferred"))
 
     def _ask(self, op: str, **fields: Any) -> dict[str, Any]:
