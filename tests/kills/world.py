@@ -44,6 +44,7 @@ LIMITS = {
     "max_out": 1_000_000,
     "max_handling_ms": 30_000,
     "seen_within_ms": 60_000,
+    "live_first_ms": 3_000,
 }
 DRAIN_S = 60.0
 LOOK_S = 0.1
