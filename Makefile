@@ -4,10 +4,11 @@ SCENARIO ?= steady
 SEEDS    ?= 50
 PY       := .venv/bin/python
 READY    := .venv/.ready
-SUITES   := tests/unit tests/contract tests/property tests/test_house.py tests/test_systemd.py
+SUITES   := tests/unit tests/contract tests/property tests/mutants tests/prove \
+            tests/test_house.py tests/test_systemd.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint types unit integration load simulate bench lock
+.PHONY: help demo run test check lint types unit integration load simulate mutants prove bench lock
 
 help:
 	@echo "make demo            the whole idea at work in a minute (LOGS=\"FILE...\": your own lines)"
@@ -16,6 +17,8 @@ help:
 	@echo "make check           the part of it that takes less than a minute"
 	@echo "make load            load test with pass bars (SCENARIO=steady|burst|poison|churn|fan-in)"
 	@echo "make simulate        days of crashes and stalls in virtual time (SEED=N for one run)"
+	@echo "make mutants         plant bugs, and see which check catches each (MUTANT=name for one)"
+	@echo "make prove           all methods in their long forms, for days (METHOD=, COUNT=, MINUTES=)"
 	@echo "make bench           how fast this machine is with layby"
 	@echo "make lock            resolve the dependencies again into requirements.lock"
 
@@ -48,6 +51,13 @@ load: $(READY)
 
 simulate: $(READY)
 	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+mutants: $(READY)
+	$(PY) -m tests.mutants $(MUTANT)
+
+prove: $(READY)
+	$(PY) -m tests.prove $(METHOD) $(if $(COUNT),--count $(COUNT)) \
+	  $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: $(READY)
 	$(PY) -m loadtests.bench

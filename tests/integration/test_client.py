@@ -280,8 +280,10 @@ def test_read_takes_no_work(client, topic):
 def test_read_follows_and_stops(client, topic):
     with client.read(topic) as reader:
         client.request("status")
-        threading.Thread(target=client.push, args=(topic, b"new")).start()
+        pushing = threading.Thread(target=client.push, args=(topic, b"new"))
+        pushing.start()
         assert next(reader).data == b"new"
+        pushing.join()
         threading.Thread(target=client.stop).start()
         assert list(reader) == []
 

@@ -33,6 +33,7 @@ class GroupBook:
         self.boot = 0
         self.grants_from = 0
         self.durable_us = 0
+        self.issued: set[bytes] = set()
         self._firsts: list[tuple[int, int, int]] = []
         self._last_first = 0
         self._unseen = record.start
@@ -42,8 +43,9 @@ class GroupBook:
     def name(self) -> str:
         return self.record.name
 
-    def started(self, boot: int, grants_from: int) -> None:
-        """A new boot: nobody holds anything, and what was not durable may be lost."""
+    def started(self, boot: int, grants_from: int, forward_us: int) -> None:
+        """A new boot: nobody holds anything, and what was not durable may be lost. A wall clock
+        that was put forward meanwhile makes waits shorter, by so much and no more."""
         self.boot, self.grants_from = boot, grants_from
         self.table = LeaseTable(self.settings)
         self._firsts.clear()
@@ -52,6 +54,8 @@ class GroupBook:
         self._given_back.clear()
         for mark in self.marks.values():
             mark.crash()
+            if forward_us:
+                mark.now = mark.disk = mark.now.sooner(forward_us)
 
     # ---- hand-outs --------------------------------------------------------------------------
 
@@ -107,6 +111,7 @@ class GroupBook:
         in_order = positions == sorted(positions) or grant.lane != LIVE
         demand(in_order and len(set(positions)) == len(positions), f"{brief(grant)} is mixed up")
         lease = self.table.add(grant, session, now)
+        self.issued.add(lease.id)
         lease.positions.update(positions)
         firsts = []
         for offset, position in enumerate(positions):

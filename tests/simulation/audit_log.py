@@ -18,7 +18,11 @@ from tests.simulation import bodies
 
 
 class Violation(AssertionError):
-    """The broker broke a promise."""
+    """The broker broke a promise, at that step."""
+
+    def __init__(self, text: str, step: int = 0) -> None:
+        super().__init__(text)
+        self.step = step
 
 
 def demand(held: object, text: str) -> None:
@@ -39,6 +43,7 @@ class LogBook:
         self._numbered: dict[tuple[bytes, int], tuple[str, tuple[int, ...]]] = {}
         self._placed: dict[tuple[bytes, int], int] = {}
         self._latest: dict[tuple[bytes, str], tuple[int, int]] = {}
+        self._dense: dict[bytes, int] = {}
 
     # ---- pushes -----------------------------------------------------------------------------
 
@@ -68,6 +73,7 @@ class LogBook:
         demand(known, f"{producer!r} {seq} is confirmed but was never pushed")
         assert known is not None
         topic, values = known
+        self._check_dense(producer, seq)
         if position:
             self._check_stored(topic, values, position)
             before = self._placed.setdefault((producer, seq), position)
@@ -76,6 +82,14 @@ class LogBook:
         else:
             lost = [value for value in values if value not in self.stored]
             demand(not lost, f"{producer!r} {seq} is confirmed but {lost} are not in the log")
+
+    def _check_dense(self, producer: bytes, seq: int) -> None:
+        """Of what was pushed before it nothing is missing."""
+        for before in range(self._dense.get(producer, 0) + 1, seq):
+            _, values = self._numbered.get((producer, before), ("", (0,)))
+            missing = not self.stored.keys() >= set(values)
+            demand(not missing, f"{producer!r} {seq} is confirmed, {before} is not in the log")
+        self._dense[producer] = max(seq - 1, self._dense.get(producer, 0))
 
     def _check_order(self, producer: bytes, topic: str, seq: int, position: int) -> None:
         last_seq, last_position = self._latest.get((producer, topic), (0, 0))

@@ -6,12 +6,14 @@ asked for; that it is durable, from the moment it was answered.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 from laybyd.core.effects import Lost
 from laybyd.core.types import Outcome, Verdict
 from tests.simulation.audit_group import GroupBook
+from tests.simulation.audit_leases import Lease
 from tests.simulation.audit_log import demand
 from tests.simulation.standing import Mark, Standing, union
 from tests.simulation.world import MS
@@ -37,6 +39,10 @@ class Asked(NamedTuple):
     after: Standing
     taken: Standing
 
+    @property
+    def what(self) -> tuple[bytes, int]:
+        return self.verdict.lease, self.mark.position
+
 
 class Settles:
     def __init__(self, book: GroupBook) -> None:
@@ -60,8 +66,15 @@ class Settles:
             for first, last in part.ranges
             for position in range(first, last + 1)
         }
-        for one in self._waiting.pop(ticket, ()):
-            self._check(one, lost.get((one.verdict.lease, one.mark.position)))
+        asked = self._waiting.pop(ticket, [])
+        times = Counter(one.what for one in asked)
+        for one in asked:
+            code = lost.get(one.what)
+            if code is None or times[one.what] == 1:
+                self._check(one, code)
+            elif one.right == TAKEN:
+                # Said twice in one request, not alike: the refusal may be of either.
+                one.mark.confirm(one.after)
 
     # ---- when asked -------------------------------------------------------------------------
 
@@ -88,27 +101,36 @@ class Settles:
 
     def _right(self, mark: Mark, verdict: Verdict, now: int) -> str:
         lease = self.book.table.leases.get(verdict.lease)
-        if lease is None and int.from_bytes(verdict.lease[:4], "big") == self.book.boot:
+        if self._is_strange(mark, verdict, lease):
             return REFUSED
-        if mark.position >= self.book.log.end:
-            return REFUSED
-        if lease is not None and mark.position not in lease.positions:
-            return REFUSED
-        if (verdict.lease, verdict.outcome) in mark.settled_by:
+        remembered = lease is not None and now < lease.granted_us + MEMORY * lease.length_us
+        if (verdict.lease, verdict.outcome) in mark.settled_by and remembered:
             return REPEAT
+        said = (verdict.lease, verdict.outcome) in mark.settled_by | mark.settled_before
         if mark.holder is not None:
+            parked_it = (said or verdict.lease in mark.ended) and verdict.outcome is not Outcome.ACK
+            if parked_it and not remembered and verdict.lease != mark.holder:
+                return REPEAT
             return self._right_of_held(mark, verdict, now)
-        if (verdict.lease, verdict.outcome) in mark.settled_before:
+        if said:
             return DOUBT
-        blamed = verdict.lease in mark.ended and verdict.outcome is not Outcome.ACK
-        if mark.now.settled and blamed:
+        if verdict.lease not in self.book.issued:
+            return EITHER
+        return self._right_of_free(mark, verdict, remembered)
+
+    def _is_strange(self, mark: Mark, verdict: Verdict, lease: Lease | None) -> bool:
+        """It names what was never given: no such lease, no such message, or not in that lease."""
+        if lease is None:
+            unknown = int.from_bytes(verdict.lease[:4], "big") == self.book.boot
+            return unknown or mark.position >= self.book.log.end
+        return mark.position not in lease.positions
+
+    def _right_of_free(self, mark: Mark, verdict: Verdict, remembered: bool) -> str:
+        if mark.now.settled and verdict.lease in mark.ended and verdict.outcome is not Outcome.ACK:
             return REPEAT
         if mark.now.settled:
-            remembered = lease is not None and now < lease.end_us + MEMORY * lease.length_us
             return REFUSED if remembered or verdict.outcome is not Outcome.ACK else EITHER
-        if mark.now.done or mark.now.dead:
-            return EITHER
-        return LATE
+        return EITHER if mark.now.done or mark.now.dead else LATE
 
     def _right_of_held(self, mark: Mark, verdict: Verdict, now: int) -> str:
         assert mark.holder is not None
@@ -121,12 +143,13 @@ class Settles:
         return EITHER if may_be_dead else TAKEN
 
     def _apply(self, mark: Mark, verdict: Verdict, taken: Standing) -> None:
+        was_held = mark.holder is not None
         if mark.holder is not None:
             lease = self.book.table.leases[mark.holder]
             self.book.release(mark, lease)
         mark.change(taken)
         mark.settled_by.add((verdict.lease, verdict.outcome))
-        if taken.surely_live:
+        if was_held and taken.surely_live:
             self.book.give_back(mark)
 
     # ---- what follows from an outcome -----------------------------------------------------------
@@ -174,12 +197,14 @@ class Settles:
         )
 
     def _released(self, mark: Mark, was: Standing, verdict: Verdict, now: int) -> Standing:
-        """Back to its lane; too often started and released, it is deferred and counted."""
+        """Back to its lane; too often started and released, it is deferred and counted. What waits
+        already goes on waiting."""
+        if mark.holder is None:
+            return was
         mark.backs += 1
         mark.releases += verdict.started
         often = mark.releases >= RELEASES_MAX
-        holder = self.book.table.leases.get(mark.holder or b"")
-        ended = holder is None or holder.may_end(mark.position, now)
+        ended = self.book.table.leases[mark.holder].may_end(mark.position, now)
         return was._replace(
             live=was.live,
             deferred=was.deferred or often or ended,

@@ -43,14 +43,14 @@ class Auditor(Watcher):
 
     # ---- the process ------------------------------------------------------------------------
 
-    def booted(self, boot: int, store: MemoryStore, now: int) -> None:
+    def booted(self, boot: int, store: MemoryStore, now: int, jump_us: int) -> None:
         demand(boot > self.boot, f"boot {boot} after boot {self.boot}")
         self.boot, self._store, self._booted_us = boot, store, now
         self.log.reopened(store)
         self._check_groups(store)
         grace = 0 if boot == 1 else self._settings.restart_grace_us
         for book in self.groups.values():
-            book.started(boot, now + grace)
+            book.started(boot, now + grace, max(0, jump_us))
 
     def _check_groups(self, store: MemoryStore) -> None:
         """A group whose record was not yet durable may be gone."""
@@ -145,12 +145,11 @@ class Auditor(Watcher):
 
     # ---- effects ----------------------------------------------------------------------------
 
-    def effects(self, effects: list[fx.Effect], now: int) -> None:
+    def effect(self, effect: fx.Effect, now: int) -> None:
         self._now = now
-        for effect in effects:
-            handler = getattr(self, "_did_" + type(effect).__name__.lower(), None)
-            if handler is not None:
-                handler(effect)
+        handler = getattr(self, "_did_" + type(effect).__name__.lower(), None)
+        if handler is not None:
+            handler(effect)
 
     def _did_confirm(self, effect: fx.Confirm) -> None:
         self.log.confirm(effect)
@@ -165,7 +164,7 @@ class Auditor(Watcher):
 
     def _made(self, op: fx.SaveGroup) -> None:
         book = GroupBook(op.record, self._settings, self.log)
-        book.started(self.boot, self._now)
+        book.started(self.boot, self._now, 0)
         book.durable_us = 0
         self.groups[op.record.name] = book
         self._settles[op.record.name] = Settles(book)
@@ -256,6 +255,10 @@ class Auditor(Watcher):
 
     def settled(self) -> bool:
         return all(next(book.unsettled(), None) is None for book in self.groups.values())
+
+    @property
+    def unsettled(self) -> int:
+        return sum(1 for book in self.groups.values() for _ in book.unsettled())
 
     def left(self) -> str:
         """What is missing at the end."""

@@ -1,6 +1,6 @@
 """Whether the core keeps its memory within what was promised.
 
-Owns the one look behind the door: sizes only, no rule is read from them.
+Owns the one look behind the door: sizes and sums only, no rule is read from them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ def check(core: Broker, settings: CoreSettings) -> None:
         _at_most(name, "sessions", len(parts.sessions), settings.sessions_max)
         held = sum(lease.left for lease in parts.leases.live.values())
         demand(held == parts.leases.out, f"{name}: {parts.leases.out} out, leases hold {held}")
+        at_work = sum(one.handlers_on_live() for one in parts.sessions.by_key.values())
+        counted = parts.load._value
+        demand(at_work == counted, f"{name}: {counted} handlers on live work, {at_work} are")
 
 
 def _at_most(group: str, what: str, size: int, most: int) -> None:

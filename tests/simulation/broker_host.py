@@ -29,11 +29,15 @@ from laybyd.store.memory import MemoryStore
 from tests.simulation import bounds
 from tests.simulation.log_side import LogSide
 from tests.simulation.network import Answer, Network
-from tests.simulation.state_side import Assemble, Bytes, DamagedBlock, StateSide
+from tests.simulation.state_side import Assemble, Bytes, Damage, DamagedBlock, StateSide
 from tests.simulation.worker import Worker
 from tests.simulation.world import SECOND, World
 
 LATE_US = SECOND
+
+
+class Died(Exception):
+    """The process ends here, in the middle of whatever it was doing."""
 
 
 class Pace(NamedTuple):
@@ -49,10 +53,10 @@ class Pace(NamedTuple):
 class Watcher:
     """What the auditor sees of the process: everything that passes the core's door."""
 
-    def booted(self, boot: int, store: MemoryStore, now: int) -> None: ...
+    def booted(self, boot: int, store: MemoryStore, now: int, jump_us: int) -> None: ...
     def died(self, quiesced: bool) -> None: ...
     def event(self, event: Event, now: int) -> None: ...
-    def effects(self, effects: list[fx.Effect], now: int) -> None: ...
+    def effect(self, effect: fx.Effect, now: int) -> None: ...
     def sent(self, effect: fx.Deliver, values: tuple[tuple[int, ...], ...]) -> None: ...
     def unreadable(self, effect: fx.Deliver) -> None: ...
 
@@ -70,8 +74,9 @@ class BrokerHost:
         self.world = world
         self.core: Broker | None = None
         self.boot = 0
-        self.damaged: set[int] = set()
+        self.damage = Damage(set(), set())
         self.quiesced = False
+        self.died: Callable[[], None] = lambda: None
         self._network = network
         self._settings = settings
         self._pace = pace
@@ -79,8 +84,13 @@ class BrokerHost:
         self._watcher = watcher
         self._life = 0
         self._frozen_until = 0
+        self._jumped_us = 0
+        self._fuse = 0
         network.deliver = self._request
-        self._go: dict[type, Callable[[Any], None]] = {
+        self._go = self._ways()
+
+    def _ways(self) -> dict[type, Callable[[Any], None]]:
+        return {
             fx.Append: lambda effect: self._appends.append(effect.push),
             fx.ResumeAppends: self._to_log,
             fx.Trim: self._to_log,
@@ -100,24 +110,31 @@ class BrokerHost:
 
     # ---- living -----------------------------------------------------------------------------
 
-    def start(self) -> None:
-        store, now = self._store, self.world.now
+    @property
+    def now(self) -> int:
+        """The clock on the wall, as it was at the start of the process and went on from there."""
+        return self.world.now + self._jumped_us
+
+    def start(self, jump_us: int = 0) -> None:
+        """`jump_us`: so much the wall clock was moved while the process was not there."""
+        self._jumped_us += jump_us
+        store, now = self._store, self.now
         fence = store.acquire()
         self.boot, self.quiesced = fence.boot, False
         self._inbox: list[Event] = []
         self._appends: list[Push] = []
         self._cuts: dict[bytes, int] = {}
-        self._turning = False
+        self._turning = self._is_late = False
         self._alarm: int | None = None
         self._log = LogSide(store, fence, Worker(self, self._pace.append_us))
-        self._bytes = Bytes(store, self.damaged)
+        self._bytes = Bytes(store, self.damage)
         self._state = StateSide(
             store, fence, self._bytes, Worker(self, self._pace.state_us), self._assembled
         )
         self._reader = Worker(self, self._pace.read_us)
         facts = store.facts()
         self._network.restart()
-        self._watcher.booted(fence.boot, store, now)
+        self._watcher.booted(fence.boot, store, self.world.now, jump_us)
         self.core = Broker(
             self._settings,
             fence.boot,
@@ -131,16 +148,32 @@ class BrokerHost:
             fence.boot == 1,
             now,
         )
-        self._turn()
+        self._fuse = 0
+        self.later(0, self._turn)
 
     def crash(self) -> None:
+        """What was being written is on the disk, or it is not, or its first part is."""
         if self.core is not None:
             self.world.note("host", "crash")
             self.core = None
             self._life += 1
             self._frozen_until = 0
-            self._store.crash()
+            self._store.auto_sync = False
+            log, state = self._log.dying(), self._state.dying()
+            self._store.crash(self.world.between(0, log), self.world.between(0, state))
+            self._store.auto_sync = True
             self._watcher.died(self.quiesced)
+
+    def crash_after(self, effects: int) -> None:
+        """As soon as so many more things are done, in the middle of a turn or right after a
+        commit."""
+        self._fuse = effects
+
+    def hazard(self) -> None:
+        if self._fuse:
+            self._fuse -= 1
+            if not self._fuse:
+                raise Died
 
     def freeze(self, duration_us: int) -> None:
         """As SIGSTOP: nothing of the process runs, its sockets fill."""
@@ -154,7 +187,7 @@ class BrokerHost:
     def set_full(self, log: bool, state: bool) -> None:
         self._store.set_full(log, state)
         if self.core is not None:
-            self._log.look()
+            self.later(0, self._log.look)
 
     def quiesce(self) -> None:
         self.receive([Quiesce()])
@@ -168,7 +201,10 @@ class BrokerHost:
         if self.world.now < self._frozen_until:
             self.world.after(self._frozen_until - self.world.now, self._wake, life, call, args)
             return
-        call(*args)
+        try:
+            call(*args)
+        except Died:
+            self.died()
 
     # ---- turns --------------------------------------------------------------------------------
 
@@ -185,13 +221,15 @@ class BrokerHost:
     def _turn(self) -> None:
         self._turning = False
         assert self.core is not None
-        now, deadline = self.world.now, self.core.next_deadline()
-        if deadline is not None and now - deadline > LATE_US:
+        now, deadline = self.now, self.core.next_deadline()
+        if deadline is not None and now - deadline > LATE_US and not self._is_late:
+            self._is_late = True
             self._step(Late(now - deadline))
         events, self._inbox = self._inbox, []
         for event in events:
             self._step(event)
         if not self._inbox:
+            self._is_late = False
             self._run(self.core.tick(now))
         self._flush()
         self._set_alarm()
@@ -199,24 +237,25 @@ class BrokerHost:
 
     def _step(self, event: Event) -> None:
         assert self.core is not None
-        now = self.world.now
         self.world.note("event", event)
-        self._watcher.event(event, now)
-        self._run(self.core.step(event, now))
+        self._watcher.event(event, self.world.now)
+        self._run(self.core.step(event, self.now))
 
     def _run(self, effects: list[fx.Effect]) -> None:
+        """Between any two of them the process may die: what it did not get to, nobody hears of."""
+        self.hazard()
         for effect in effects:
             self.world.note("effect", effect)
-        self._watcher.effects(effects, self.world.now)
-        for effect in effects:
+            self._watcher.effect(effect, self.world.now)
             self._go[type(effect)](effect)
+            self.hazard()
 
     def _set_alarm(self) -> None:
         assert self.core is not None
         deadline = self.core.next_deadline()
         if deadline is not None and deadline != self._alarm:
             self._alarm = deadline
-            self.later(deadline - self.world.now, self._ring, deadline)
+            self.later(deadline - self.now, self._ring, deadline)
 
     def _ring(self, deadline: int) -> None:
         if deadline == self._alarm:

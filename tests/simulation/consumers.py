@@ -40,6 +40,7 @@ class Way(NamedTuple):
     rides: bool = True
     batches: float = 0.0
     lies: float = 0.0
+    forgets: float = 0.0
 
 
 class Work(NamedTuple):
@@ -84,6 +85,9 @@ class Consumer(Client):
             if treatment.kills:
                 self.later(treatment.takes_us, self.fall)
                 return
+            if self.world.chance(self.way.forgets):
+                self.later(treatment.takes_us, self.work)
+                return
             told = verdict(work, treatment.outcome, treatment.delay_ms)
             self.later(treatment.takes_us, self._settle, (told,))
             return
@@ -121,6 +125,14 @@ class Consumer(Client):
         """The message took the process down; somebody starts it again."""
         self.die()
         self.world.after(self.world.between(1, 2_000) * MS, self.live_again)
+
+    def calm_down(self, wait_ms: int) -> None:
+        """From now on no false word; one that has forgotten work begins anew, for what it goes on
+        holding can be had by nobody else."""
+        way, forgot = self.way, self.way.forgets > 0
+        self.way = way._replace(wait_ms=max(way.wait_ms, wait_ms), lies=0.0, forgets=0.0)
+        if forgot and self.alive:
+            self.fall()
 
     def die(self) -> None:
         super().die()

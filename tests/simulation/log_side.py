@@ -49,10 +49,26 @@ class LogSide:
         """Whether there is room has changed from outside."""
         self._worker.report(self._news())
 
-    def _turn(self) -> None:
+    def dying(self) -> int:
+        """What was being written when the process died, each group as a commit of its own, for a
+        commit holds whole groups only; gives how many."""
+        groups = [] if self._refusing else self._take_groups()
+        for number, group in enumerate(groups):
+            blocks = [one.block for one in _place(group)]
+            try:
+                self._store.append(self._fence, blocks, self._worker.now)
+            except Full:
+                return number
+        return len(groups)
+
+    def _take_groups(self) -> list[Group]:
         groups: list[Group] = []
         while self._jobs and isinstance(self._jobs[0], tuple) and not _is_odd(self._jobs[0]):
             groups.append(self._jobs.popleft())  # type: ignore[arg-type]
+        return groups
+
+    def _turn(self) -> None:
+        groups = self._take_groups()
         events = self._commit(groups) if groups else self._odd_job(self._jobs.popleft())
         self._worker.report([*events, *self._news()])
         self._busy = bool(self._jobs)

@@ -23,7 +23,7 @@ from laybyd.core.live import Live, Room
 from laybyd.core.parking import Parking
 from laybyd.core.polls import Polls
 from laybyd.core.progress import Reports
-from laybyd.core.pushes import Pushes
+from laybyd.core.pushes import Pushes, _Memory
 from laybyd.core.rules import Rules
 
 Plant = Callable[[ExitStack], None]
@@ -232,4 +232,11 @@ def repeats_are_stored_again(stack: ExitStack) -> None:
 
 @mutant
 def gaps_are_taken(stack: ExitStack) -> None:
-    swap(stack, Pushes, "_out_of_turn", lambda self, *args: None)
+    def out_of_turn(self: Pushes, event: Any, producer: Any, expected: int) -> Any:
+        if producer is None or producer.flight or event.seq < expected:
+            return old(self, event, producer, expected)
+        producer.last = event.seq - 1
+        producer.memory = _Memory(event.seq, self._settings.producer_history)
+        return None
+
+    old = swap(stack, Pushes, "_out_of_turn", out_of_turn)

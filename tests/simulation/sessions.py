@@ -29,6 +29,8 @@ from tests.simulation.world import MS, World
 
 FLUSH_US = 5 * MS
 HAND_BACK_US = 30 * MS
+SAID_MAX = 50
+"""A liar remembers so many messages."""
 
 
 class Working(NamedTuple):
@@ -50,8 +52,10 @@ class Session(Consumer):
         self._polling: int | None = None
         self._riding: tuple[Verdict, ...] = ()
         self._outcomes: list[Verdict] = []
+        self._sent: dict[tuple[Verdict, ...], None] = {}
         self._flushing = False
         self._extending = False
+        self._said: deque[Work] = deque(maxlen=SAID_MAX)
         self._waiting: deque[Work] = deque()
         self._working: dict[int, Working] = {}
 
@@ -100,7 +104,7 @@ class Session(Consumer):
         deliver = answer.effect
         if not isinstance(deliver, Deliver):
             self._polling = None
-            self._outcomes = [*self._riding, *self._outcomes]
+            self._tell_again(self._riding)
             self.later(max(1, deliver.retry_ms) * MS, self.work)
             return
         if deliver.n != self._n:
@@ -121,7 +125,7 @@ class Session(Consumer):
             self.poll()
             return
         self._polling = None
-        self._outcomes = [*self._riding, *self._outcomes]
+        self._tell_again(self._riding)
         self.work()
 
     def _notice(self, boot: int) -> None:
@@ -145,7 +149,8 @@ class Session(Consumer):
         held = self._working.get(work.position)
         if held is not None and held.work is work:
             del self._working[work.position]
-        self._tell(verdict(work, outcome, delay_ms))
+        if not self.world.chance(self.way.forgets):
+            self._tell(verdict(work, outcome, delay_ms))
         if self.world.chance(self.way.lies):
             self._lie(work)
         if outcome is Outcome.FAIL and self.world.chance(self.way.batches):
@@ -153,12 +158,18 @@ class Session(Consumer):
         self.work()
 
     def _lie(self, work: Work) -> None:
-        """Settle what was never given: under a lease that never was, or beside the own one."""
-        unknown = work.lease[:4] + bytes((255,)) * 8
-        if self.world.chance(0.5):
+        """Settle what was never given, under a lease that never was or beside the own one; or say
+        once more, or otherwise, what was said long ago."""
+        self._said.append(work)
+        lie = self.world.between(0, 3)
+        if lie == 0:
+            unknown = work.lease[:4] + bytes((255,)) * 8
             self._tell(verdict(work._replace(lease=unknown), Outcome.ACK))
-        else:
+        elif lie == 1:
             self._tell(verdict(work._replace(position=work.position + 1_000), Outcome.ACK))
+        else:
+            outcome = self.world.random.choice(list(Outcome))
+            self._tell(verdict(self.world.random.choice(self._said), outcome))
 
     def _fail_rest(self, lease: bytes) -> None:
         """A batch failed as a whole: one of these is bad, nobody knows which."""
@@ -177,6 +188,14 @@ class Session(Consumer):
 
     def _tell(self, told: Verdict) -> None:
         self._outcomes.append(told)
+        self._flush_soon()
+
+    def _tell_again(self, told: tuple[Verdict, ...]) -> None:
+        self._outcomes = [*told, *self._outcomes]
+        if told:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
             self.later(FLUSH_US, self._flush)
@@ -189,7 +208,11 @@ class Session(Consumer):
 
     def _settle(self, verdicts: tuple[Verdict, ...]) -> None:
         settle = Settle(NOBODY, self.way.group, verdicts)
-        self.ask(settle, SETTLE_PATIENCE_US, lambda answer: None, self._unsettled(verdicts))
+        self._sent[verdicts] = None
+        self.ask(settle, SETTLE_PATIENCE_US, self._settled(verdicts), self._unsettled(verdicts))
+
+    def _settled(self, verdicts: tuple[Verdict, ...]):
+        return lambda answer: self._sent.pop(verdicts, None)
 
     def _take_outcomes(self) -> tuple[Verdict, ...]:
         verdicts = tuple(self._outcomes)
@@ -242,7 +265,9 @@ class Session(Consumer):
         if self.alive:
             self.reconnect()
             self._asked.clear()
-            self._outcomes = [*self._riding, *self._outcomes]
+            unheard = [told for verdicts in self._sent for told in verdicts]
+            self._tell_again((*self._riding, *unheard))
+            self._sent.clear()
             self._polling, self._riding = None, ()
             self.work()
 

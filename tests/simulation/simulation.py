@@ -22,6 +22,12 @@ from tests.simulation.workload import LIVENESS_US, Plan, draw
 from tests.simulation.world import MS, SECOND, World
 
 DRAIN_STEPS_MAX = 250_000
+DRAIN_STEPS_EACH = 100
+"""For every message that is not settled when the faults stop."""
+
+CRASH_EFFECTS = 60
+"""So many effects and commits at most are let through before a crash that was called for."""
+
 PEACE_WAIT_MS = 2_000
 """Polls that wait, so that hours pass in few steps."""
 
@@ -33,6 +39,7 @@ class Summary(NamedTuple):
     confirmed: int
     crashes: int
     dead: int
+    digest: str = ""
 
 
 class Simulation:
@@ -48,6 +55,7 @@ class Simulation:
         self._host = BrokerHost(
             self.world, self._network, self.plan.settings, self.plan.pace, self._store, self.auditor
         )
+        self._host.died = self._die
         self._host.start()
         self._hire()
 
@@ -90,12 +98,13 @@ class Simulation:
         self._peace = True
         self._network.faults = self.plan.faults._replace(lose=0.0, repeat=0.0)
         self._host.set_full(False, False)
+        self._host.crash_after(0)
         for producer in self._producers:
             producer.stopped = True
         for operator in self._operators:
             operator.stopped = True
         for consumer in self._consumers:
-            consumer.way = consumer.way._replace(wait_ms=max(consumer.way.wait_ms, PEACE_WAIT_MS))
+            consumer.calm_down(PEACE_WAIT_MS)
         for client in (*self._producers, *self._consumers):
             if not client.alive:
                 client.live_again()
@@ -104,7 +113,8 @@ class Simulation:
         return self._host.core is not None and not any(one.busy for one in self._producers)
 
     def _drain(self, done: Callable[[], bool], what: str) -> None:
-        until, most = self.world.now + LIVENESS_US, self.world.steps + DRAIN_STEPS_MAX
+        until = self.world.now + LIVENESS_US
+        most = self.world.steps + DRAIN_STEPS_MAX + DRAIN_STEPS_EACH * self.auditor.unsettled
         state = {"next": 0, "done": False}
 
         def finished() -> bool:
@@ -135,6 +145,7 @@ class Simulation:
             self.auditor.log.confirmed,
             self._crashes,
             dead,
+            self.world.digest,
         )
 
     # ---- faults -----------------------------------------------------------------------------
@@ -161,10 +172,23 @@ class Simulation:
             self.world.after(self.world.pause(mean_us), self._strike, mean_us, strike)
 
     def _crash(self) -> None:
+        if self.world.chance(0.3):
+            self._die()
+        else:
+            self._host.crash_after(self.world.between(1, CRASH_EFFECTS))
+
+    def _die(self) -> None:
         if self._host.core is not None:
             self._crashes += 1
             self._host.crash()
-            self.world.after(self.world.pause(200 * MS), self._host.start)
+            self.world.after(self.world.pause(200 * MS), self._host.start, self._jump())
+
+    def _jump(self) -> int:
+        """By how much the wall clock is moved while the broker is down."""
+        mean_us = self.plan.chaos.jump_us
+        if not mean_us or self.world.chance(0.5):
+            return 0
+        return self.world.random.choice((-1, 1)) * self.world.pause(mean_us)
 
     def _restart(self) -> None:
         """In order: the broker is asked to stop, and killed once it is ready or takes too long."""
@@ -178,7 +202,7 @@ class Simulation:
             return
         if self._host.quiesced or self.world.now > until:
             demand(self._host.quiesced or self._host.is_frozen, "asked to stop, it did not")
-            self._crash()
+            self._die()
         else:
             self.world.after(100 * MS, self._await_quiet, boot, until)
 
@@ -218,17 +242,20 @@ class Simulation:
     def _damage(self) -> None:
         if self.auditor.log.end > 1:
             position = self.world.between(1, self.auditor.log.end - 1)
-            self._host.damaged.add(self.auditor.log.row_at(position).first)
+            self._host.damage.blocks.add(self.auditor.log.row_at(position).first)
 
 
-def run(seed: int, steps: int, plan: Plan | None = None) -> Summary:
+def run(seed: int, steps: int, plan: Plan | None = None, is_hashed: bool = False) -> Summary:
     """Raises Violation with the seed and the last things that happened."""
     simulation = Simulation(seed, steps, plan)
+    if is_hashed:
+        simulation.world.hash_all()
     try:
         return simulation.run()
     except Exception as broken:
         trace = "\n".join(simulation.world.trace())
         raise Violation(
             f"seed {seed}, {steps} steps, step {simulation.world.steps}: {broken!r}\n"
-            f"{simulation.plan.text()}\n{trace}"
+            f"{simulation.plan.text()}\n{trace}",
+            simulation.world.steps,
         ) from broken

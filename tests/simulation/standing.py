@@ -34,6 +34,10 @@ class Standing(NamedTuple):
     def surely_live(self) -> bool:
         return self.live and not (self.deferred or self.dead or self.done)
 
+    def sooner(self, by_us: int) -> Standing:
+        """The clock was put forward."""
+        return self._replace(due_us=self.due_us - by_us, counted_due_us=self.counted_due_us - by_us)
+
     def due(self, attempts: int) -> int:
         return self.due_us if attempts == self.low else self.counted_due_us
 

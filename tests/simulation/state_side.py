@@ -18,6 +18,9 @@ from laybyd.store.memory import MemoryStore
 from tests.simulation import bodies
 from tests.simulation.worker import Worker
 
+READ_SHARE = 0.05
+"""Of the time of a commit."""
+
 
 class Assemble(NamedTuple):
     """A Deliver whose bytes are wanted."""
@@ -36,12 +39,19 @@ class DamagedBlock(Exception):
         self.last = last
 
 
-class Bytes:
-    """Reads pieces. `damaged` holds first positions of blocks whose bytes are bad."""
+class Damage(NamedTuple):
+    """First positions of blocks whose bytes are bad, and what was parked without bytes for it."""
 
-    def __init__(self, store: MemoryStore, damaged: set[int]) -> None:
+    blocks: set[int]
+    parked: set[tuple[int, int]]
+
+
+class Bytes:
+    """Reads pieces."""
+
+    def __init__(self, store: MemoryStore, damage: Damage) -> None:
         self._store = store
-        self._damaged = damaged
+        self._damage = damage
 
     def cut(self, gid: int, pieces: tuple[Piece, ...]) -> bytes:
         return b"".join(self._piece(gid, piece) for piece in pieces)
@@ -60,11 +70,21 @@ class Bytes:
     def _logged(self, piece: Piece) -> bytes:
         row, body = self._store.read(piece.first)
         assert row.first == piece.block, f"{piece} is not in the block at {row.first}"
-        if row.first in self._damaged:
+        if row.first in self._damage.blocks:
             raise DamagedBlock(row.first, row.last)
         return body
 
+    def to_park(self, park: Park) -> bytes | None:
+        """None when they are damaged: the record is kept without bytes."""
+        try:
+            return self.cut(park.record.gid, park.body)
+        except DamagedBlock:
+            self._damage.parked.add((park.record.gid, park.record.block))
+            return None
+
     def _parked(self, gid: int, piece: Piece) -> bytes:
+        if (gid, piece.block) in self._damage.parked:
+            raise DamagedBlock(piece.first, piece.last)
         return records.parked_body(self._store, gid, piece.block)
 
 
@@ -90,33 +110,42 @@ class StateSide:
     def put(self, job: Job) -> None:
         self._jobs.append(job)
         if not self._busy:
-            self._busy = True
-            self._worker.soon(self._turn)
+            self._next()
 
-    def _turn(self) -> None:
+    def _next(self) -> None:
+        """A commit waits for the disk, a read does not."""
+        self._busy = bool(self._jobs)
+        if self._busy:
+            share = 1.0 if isinstance(self._jobs[0], Commit) else READ_SHARE
+            self._worker.soon(self._turn, share=share)
+
+    def dying(self) -> int:
+        """What was being committed when the process died; gives how many commits it is."""
+        commits = self._take_commits()
+        if commits:
+            self._commit(commits)
+        return min(1, len(commits))
+
+    def _take_commits(self) -> list[Commit]:
         commits: list[Commit] = []
         while self._jobs and isinstance(self._jobs[0], Commit):
             if commits and _cuts_parked(self._jobs[0]):
                 break
             commits.append(self._jobs.popleft())
+        return commits
+
+    def _turn(self) -> None:
+        commits = self._take_commits()
         if commits:
             self._commit(commits)
             self._worker.report([Committed(commit.token) for commit in commits])
         else:
             self._read(self._jobs.popleft())
-        self._busy = bool(self._jobs)
-        if self._busy:
-            self._worker.soon(self._turn)
+        self._next()
 
     def _commit(self, commits: list[Commit]) -> None:
         ops = [op for commit in commits for op in commit.ops]
-        self._store.commit_state(self._fence, records.encode(ops, self._body_of))
-
-    def _body_of(self, park: Park) -> bytes | None:
-        try:
-            return self._bytes.cut(park.record.gid, park.body)
-        except DamagedBlock:
-            return None
+        self._store.commit_state(self._fence, records.encode(ops, self._bytes.to_park))
 
     def _read(self, job: Any) -> None:
         if isinstance(job, Assemble):

@@ -17,6 +17,11 @@ class Process(Protocol):
 
     world: World
 
+    @property
+    def now(self) -> int: ...
+
+    def hazard(self) -> None: ...
+
     def later(self, delay_us: int, call: Callable[..., None], *args: object) -> None: ...
 
     def receive(self, events: list[Event]) -> None: ...
@@ -30,13 +35,16 @@ class Worker:
 
     @property
     def now(self) -> int:
-        return self._process.world.now
+        """By the clock on the wall, as the process sees it."""
+        return self._process.now
 
-    def soon(self, call: Callable[..., None], *args: object) -> None:
-        self._process.later(self._process.world.pause(self._mean_us), call, *args)
+    def soon(self, call: Callable[..., None], *args: object, share: float = 1.0) -> None:
+        self._process.later(self._process.world.pause(share * self._mean_us), call, *args)
 
     def report(self, events: list[Event]) -> None:
-        """Reports of one thread keep their order, and lag behind what they report."""
+        """Reports of one thread keep their order, and lag behind what they report: the process
+        may die between the two."""
+        self._process.hazard()
         lag = self._process.world.pause(self._mean_us / 4)
         self._ready = max(self._ready, self.now + lag)
         self._process.later(self._ready - self.now, self._process.receive, events)

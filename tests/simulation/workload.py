@@ -30,6 +30,7 @@ class Chaos(NamedTuple):
     full_us: int
     damage_us: int
     quiesce_us: int
+    jump_us: int
 
 
 class Plan(NamedTuple):
@@ -98,11 +99,13 @@ class Dice:
             restart_grace_us=self.pick(0, 50 * MS, 500 * MS),
             settle_flush_us=self.pick(MS, 5 * MS, 50 * MS),
             settle_flush_deltas=self.pick(1, 10, 1_000),
+            wait_us_max=self.pick(SECOND, 30 * SECOND),
             answer_leases_max=self.pick(1, 4, 16),
             history_first=history_first,
             history_last=self.between(1, 12),
             window_rows=self.pick(2, 8, 64, 4_096),
             head_records=self.pick(1, 4, 64, 1_024),
+            producers_recent=self.pick(1, 2, 1_000),
             producer_history=self.pick(8, 64, 1_024),
             producer_in_flight_max=self.pick(4, 64, 1_024),
         )
@@ -115,9 +118,12 @@ class Dice:
             max_hold_us=10 * lease_us,
             backoff_us=self.pick((0,), (200 * MS, SECOND), (SECOND, 10 * SECOND, MINUTE)),
             max_attempts=self.pick(1, 2, 3, 6),
+            live_slice_us=self.pick(MS, 50 * MS, SECOND),
+            drain_slice_us=self.pick(MS, 20 * MS, SECOND),
+            idle_after_us=self.pick(0, 5 * MS, 100 * MS),
             max_wait_us=self.pick(SECOND, 10 * SECOND, 10 * MINUTE),
             busy_share_ppm=self.pick(10_000, 50_000, 300_000),
-            reserve=self.pick(0, 1),
+            reserve=self.pick(0, 1, 3),
             max_out=self.pick(1, 5, 50, 1_000_000),
             leases_per_session=self.pick(1, 3, 64),
             deferred_bytes=self.pick(100, 5_000, 1 << 30),
@@ -166,7 +172,8 @@ class Dice:
             hands_back=self.maybe(0.7, True, False),
             rides=self.maybe(0.5, True, False),
             batches=self.maybe(0.3, 0.5, 0.0),
-            lies=self.maybe(0.2, 0.05, 0.0),
+            lies=self.maybe(0.3, 0.05, 0.0),
+            forgets=self.maybe(0.2, 0.05, 0.0),
         )
 
     # ---- faults -----------------------------------------------------------------------------
@@ -198,8 +205,12 @@ class Dice:
             full_us=self.maybe(0.3, 20 * SECOND, 0),
             damage_us=self.maybe(0.2, 30 * SECOND, 0),
             quiesce_us=self.maybe(0.3, 20 * SECOND, 0),
+            jump_us=self.maybe(0.3, self.pick(MINUTE, HOUR), 0),
         )
 
+
+QUICK = Pace(turn_us=10, append_us=300, state_us=300, read_us=100, shorten=0.0)
+"""What is not slow."""
 
 LIVENESS_US = 12 * HOUR
 """After the faults stop everything is settled within this: all attempts, all backoffs."""

@@ -5,6 +5,7 @@ Owns time. Knows nothing of brokers, clients or rules.
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import random
 import re
@@ -24,6 +25,7 @@ class World:
         self._heap: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
         self._order = 0
         self._trace: deque[tuple[int, str, object]] = deque(maxlen=trace)
+        self._hash: hashlib._Hash | None = None
 
     def after(self, delay_us: int, call: Callable[..., None], *args: object) -> None:
         """Things for the same instant happen in the order they were asked for."""
@@ -51,6 +53,16 @@ class World:
 
     def note(self, who: str, what: object) -> None:
         self._trace.append((self.now, who, what))
+        if self._hash is not None:
+            self._hash.update(f"{self.steps} {self.now} {who} {what}\n".encode())
+
+    def hash_all(self) -> None:
+        """From now on every note goes into one hash: two runs are the same, or they are not."""
+        self._hash = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        return "" if self._hash is None else self._hash.hexdigest()
 
     def trace(self) -> list[str]:
         return [

@@ -42,7 +42,7 @@ class IoThread:
         self.lock = threading.Lock()
         self.clock = time.monotonic
         self._link = link
-        self._context: Context = zmq.Context()
+        self.context: Context = zmq.Context()
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
@@ -51,7 +51,7 @@ class IoThread:
         self._chores: set[Chore] = set()
         self._ending = False
         try:
-            self._dealer = Dealer(self._context, endpoint)
+            self._dealer = Dealer(self.context, endpoint)
         except BaseException:
             self._dispose()
             raise
@@ -177,6 +177,6 @@ class IoThread:
                 self._link.receive(frames, self.clock())
 
     def _dispose(self) -> None:
-        self._context.term()
+        self.context.term()
         self._bell.close()
         self._ear.close()

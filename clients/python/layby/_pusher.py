@@ -7,7 +7,7 @@ of a new id, and the bound on bytes. Must never know futures, threads or sockets
 from __future__ import annotations
 
 from layby._link import Link
-from layby._sequence import Done, Limits, Lone, Push, Sequence
+from layby._sequence import Done, Limits, Lone, Number, Push, Sequence
 from layby.errors import Closed, LaybyError, OutcomeUnknown
 
 
@@ -54,6 +54,16 @@ class Pusher:
         push = Push(topic, body, messages, size, deadline, done)
         self._current.add(push)
         return push
+
+    def adopt(
+        self, number: Number, topic: str, body: Lone, size: int, deadline: float, done: Done
+    ) -> None:
+        """Go on with a push that was sent under a number of somebody else's and not confirmed."""
+        sequence = Sequence(self._link, self.limits, self._move, number)
+        push = Push(topic, body, 1, size, deadline, done)
+        push.uncertain = True
+        sequence.add(push)
+        self._left.append(sequence)
 
     def add_again(self, error: OutcomeUnknown, deadline: float, done: Done) -> bool:
         """Resend what ended with this error; False when it was resent before."""

@@ -46,6 +46,13 @@ class Lone(NamedTuple):
     fields: dict[str, Any]
 
 
+class Number(NamedTuple):
+    """What a push is known by to the broker."""
+
+    producer: bytes
+    seq: int
+
+
 Done = Callable[[int | LaybyError], object]
 
 
@@ -87,15 +94,18 @@ class Sequence:
     this id, because one before them never will."""
 
     def __init__(
-        self, link: Link, limits: Limits, given_up: Callable[[Sequence, list[Push]], object]
+        self,
+        link: Link,
+        limits: Limits,
+        given_up: Callable[[Sequence, list[Push]], object],
+        first: Number | None = None,
     ) -> None:
-        self.producer = os.urandom(16)
+        self.producer, self._next = first or Number(os.urandom(16), 1)
         self.window: dict[int, Push] = {}
         self.bytes = 0
         self._link = link
         self._limits = limits
         self._given_up = given_up
-        self._next = 1
         self._unsent: deque[Push] = deque()
         self._ended: dict[int, Push] = {}
         self._flight = 0

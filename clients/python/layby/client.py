@@ -16,11 +16,12 @@ from typing import Any, Unpack
 from layby import _exit, _fork
 from layby._batcher import BLOCK_BYTES
 from layby._desk import OnError
+from layby._direct import Direct
 from layby._hello import as_limits, check_size, client_fields, default_name
 from layby._hub import Giver, Hub
 from layby._options import PREFETCH_BYTES, OnLost, Options, as_terms
 from layby._pusher import Pusher
-from layby._sequence import Lone
+from layby._sequence import Lone, Number
 from layby._units import (
     Data,
     Seconds,
@@ -67,6 +68,7 @@ class Client:
         self._hub = Hub(endpoint)
         self._io = self._hub.io
         self._pusher = Pusher(self._hub.link, self._hub.limits)
+        self._direct = Direct(self._io.context, endpoint)
         self._io.start()
         _exit.opened(self)
 
@@ -100,12 +102,27 @@ class Client:
         self._check()
         body = as_bytes(data)
         check_size(body, self._hub.limits)
-        fields = message_fields(body, key, headers, timestamp)
+        lone = Lone(message_fields(body, key, headers, timestamp))
+        now = self._io.clock()
+        deadline = as_deadline(timeout, now)
+        begun = self._direct.push(topic, lone, deadline - now)
+        if isinstance(begun, int):
+            return begun
+        return self._push_on(begun, topic, lone, len(body), deadline)
+
+    def _push_on(
+        self, begun: Number | None, topic: str, lone: Lone, size: int, deadline: float
+    ) -> int:
+        """By the I/O thread, which resends and waits out refusals; under the number it has."""
         future: Future[int] = Future()
         done = partial(self._resolve, future)
         with self._io.lock:
-            deadline = as_deadline(timeout, self._io.clock())
-            self._pusher.add(topic, Lone(fields), 1, len(body), deadline, done)
+            if self._closed:
+                raise _closed_early(begun)
+            if begun is None:
+                self._pusher.add(topic, lone, 1, size, deadline, done)
+            else:
+                self._pusher.adopt(begun, topic, lone, size, deadline, done)
         self._io.wake()
         return future.result()
 
@@ -229,6 +246,7 @@ class Client:
             taker.close(max(0.0, deadline - self._io.clock()))
         self._close_producers(deadline)
         self._closed = True
+        self._direct.close()
         with self._io.lock:
             self._pusher.close()
             self._hub.requests.fail(Closed("the client was closed"))
@@ -275,6 +293,12 @@ def _settle(future: Future[Any], result: object) -> None:
         future.set_exception(result)
     else:
         future.set_result(result)
+
+
+def _closed_early(begun: Number | None) -> LaybyError:
+    if begun is None:
+        return Closed("the client is closed")
+    return OutcomeUnknown("the client was closed before the push was confirmed")
 
 
 def _given_up(giver: Giver, timeout: float) -> int:

@@ -18,6 +18,7 @@ from laybyd.core.journal import Journal
 from laybyd.core.operate import Operator, World
 from laybyd.core.parking import Space
 from laybyd.core.parts import Finder
+from laybyd.core.polls import DELETED
 from laybyd.core.pushes import Pushes
 from laybyd.core.reads import Reads
 from laybyd.core.settings import CoreSettings
@@ -302,18 +303,21 @@ class Broker:
         before = owner.need if isinstance(owner, Journal) else None
         waited = len(self._out)
         owner.committed()
-        self._sent(self._out[waited:], now)
+        self._sent(waited, now)
         self._trimmer.committed(event.token, now)
         if isinstance(owner, Journal) and owner.need != before:
             self._trimmer.touch(now)
 
-    def _sent(self, effects: Sequence[Effect], now: int) -> None:
-        """Answers that had to wait for the commit."""
-        for effect in effects:
+    def _sent(self, since: int, now: int) -> None:
+        """Answers that had to wait for the commit go out with what is left of them."""
+        for at in range(since, len(self._out)):
+            effect = self._out[at]
             if isinstance(effect, Deliver) and effect.leases:
                 group = self._groups.get(effect.group)
-                if group is not None:
-                    group.sent(effect, now)
+                if group is None:
+                    self._out[at] = effect._replace(leases=(), why=DELETED)
+                else:
+                    self._out[at] = group.sent(effect, now)
                     self._touch(group)
 
     def _due_loaded(self, event: events.DueLoaded, now: int) -> None:

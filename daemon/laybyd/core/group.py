@@ -239,9 +239,9 @@ class Group:
             self._polls.ask_again(session, now)
         self._after(now)
 
-    def sent(self, event: Deliver, now: int) -> None:
+    def sent(self, answer: Deliver, now: int) -> Deliver:
         """An answer goes out that had to wait for a commit."""
-        self._polls.sent(event.leases, now)
+        return self._polls.sent(answer, now)
 
     def shortened(self, event: events.Shortened, now: int) -> None:
         self._now = now

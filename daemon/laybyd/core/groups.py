@@ -102,7 +102,8 @@ class Groups:
         if plan.start == "latest":
             return self.make(plan, log_end, log_end, now)
         start = plan.start if isinstance(plan.start, int) else 0
-        return self.make(plan, max(start, earliest), log_end, now)
+        # Beyond the log's end there is nothing to begin at yet: a position is of what is stored.
+        return self.make(plan, min(max(start, earliest), log_end), log_end, now)
 
     def time_found(
         self, name: str, position: int, earliest: int, log_end: int, now: int

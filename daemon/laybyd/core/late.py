@@ -14,7 +14,7 @@ from laybyd.core.effects import FindParked, LoadRows, Lost
 from laybyd.core.intervals import Range, RangeSet
 from laybyd.core.live import Span
 from laybyd.core.parts import Parts
-from laybyd.core.rules import News, Trouble, cut, part_of
+from laybyd.core.rules import RELEASED, News, Trouble, cut, part_of
 from laybyd.core.sessions import Settlement
 from laybyd.core.types import DEAD, DEFERRED, Outcome, Parked, Row, Verdict
 from laybyd.core.verdicts import named, names_alone
@@ -60,7 +60,7 @@ class Late:
             if first <= last:
                 done += self._parts.floor.done_in(first, last)
                 self._open(verdict, (first, last), lost, unseen, now)
-        unknown = self._parked(verdict, done, lost, now)
+        unknown = self._parked(verdict, done, lost, now, believed)
         self._refuse(verdict, lost, settlement)
         self._remember(verdict, ranges, (*lost, *unknown, *unseen))
         if unseen:
@@ -159,15 +159,17 @@ class Late:
     # ---- messages that are done: settled, deferred or dead --------------------------------------
 
     def _parked(
-        self, verdict: Verdict, done: Sequence[Range], lost: RangeSet, now: int
+        self, verdict: Verdict, done: Sequence[Range], lost: RangeSet, now: int, believed: bool
     ) -> list[Range]:
-        """Deal with the deferred ones that are in memory; gives what must be looked up."""
+        """Deal with the deferred ones that are in memory; gives what must be looked up. One that
+        is out is lost, unless this is the repeat of what parked it."""
         deferred = self._parts.deferred
         rest = RangeSet(done)
         for one in done:
             for record in deferred.out.overlap(*one):
                 for part in rest.overlap(record.first, record.last):
-                    lost.add(*part)
+                    if not (believed and _is_repeat(verdict, record, part)):
+                        lost.add(*part)
                 rest.remove(record.first, record.last)
             for record in deferred.overlap(*one):
                 runs = rest.overlap(record.first, record.last)
@@ -312,7 +314,10 @@ def _is_repeat(verdict: Verdict, record: Parked, part: Range) -> bool:
 
 def _made_dead(verdict: Verdict, record: Parked) -> bool:
     """This outcome under this lease has killed the record: rejecting is not counted, else it was
-    one failure too many."""
+    one failure too many, or one release."""
     if record.lease != verdict.lease or verdict.outcome in (Outcome.ACK, Outcome.DEFER):
         return False
-    return record.history[-1].counted is (verdict.outcome is not Outcome.REJECT)
+    last = record.history[-1]
+    if verdict.outcome is Outcome.RELEASE:
+        return last.counted and last.reason == RELEASED
+    return last.counted is (verdict.outcome is not Outcome.REJECT)

@@ -138,11 +138,17 @@ class Polls:
             lease.held_back = True
             self._parts.timers.cancel(("lease", lease))
 
-    def sent(self, grants: Sequence[Grant], now: int) -> None:
-        """An answer goes out that may have had to wait."""
+    def sent(self, answer: Deliver, now: int) -> Deliver:
+        """The answer goes out, with those of its leases that are not over by now."""
+        live = self._parts.leases.live
+        grants = tuple(grant for grant in answer.leases if grant.lease in live)
+        self._begin_time(grants, now)
+        return answer._replace(leases=grants, why=answer.why if grants else REPLACED)
+
+    def _begin_time(self, grants: Sequence[Grant], now: int) -> None:
         for grant in grants:
-            lease = self._parts.leases.live.get(grant.lease)
-            if lease is not None and lease.held_back:
+            lease = self._parts.leases.live[grant.lease]
+            if lease.held_back:
                 lease.begin(now)
                 lease.session.heard_us = max(lease.session.heard_us, now)
                 self._parts.timers.set(("lease", lease), lease.ends_us)
@@ -170,7 +176,7 @@ class Polls:
         if self.speak(
             settlement, lambda lost: Deliver(event.caller, name, n, grants, lost, why, slow_ms)
         ):
-            self.sent(grants, now)
+            self._begin_time(grants, now)
 
     def _send(self, waiting: Waiting, grants: tuple[Grant, ...], why: str) -> bool:
         name, slow_ms = self._parts.record.name, self._slow_ms

@@ -68,9 +68,10 @@ class _Producer:
     def expected(self) -> int:
         return self.last + len(self.flight) + 1
 
-    def forget_all_but_last(self) -> None:
+    def remember_last(self, size: int) -> None:
+        """Of what was confirmed only the last; from now on as many as `size`."""
         known = self.memory.find(self.last, self.last)
-        self.memory = _Memory(self.last, 1)
+        self.memory = _Memory(self.last + (known is None), size)
         if known is not None:
             self.memory.add(self.last, *known)
 
@@ -292,7 +293,7 @@ class Pushes:
         self._latest[name] = producer
         if len(self._latest) > self._settings.producers_recent:
             oldest, dropped = self._latest.popitem(last=False)
-            dropped.forget_all_but_last()
+            dropped.remember_last(1)
             self._others[oldest] = dropped
 
     def _saw(self, name: bytes, producer: _Producer, now: int) -> None:
@@ -301,11 +302,7 @@ class Pushes:
             self._latest.move_to_end(name)
             return
         del self._others[name]
-        full_memory = _Memory(producer.last, self._settings.producer_history)
-        known = producer.memory.find(producer.last, producer.last)
-        if known is not None:
-            full_memory.add(producer.last, *known)
-        producer.memory = full_memory
+        producer.remember_last(self._settings.producer_history)
         self._remember(name, producer)
 
     def _forget_silent(self, now: int) -> None:

@@ -15,6 +15,9 @@ from laybyd.core.types import DEAD, DEFERRED, Failure, Parked, Piece
 STARTED_RELEASES_MAX = 5
 """A started message released so often is counted as failed."""
 
+RELEASED = "released"
+"""The reason it is then given."""
+
 News = list[tuple[str, Parked]]
 """Records and the lane each goes to."""
 

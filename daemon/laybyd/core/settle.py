@@ -13,7 +13,7 @@ from laybyd.core.intervals import Range
 from laybyd.core.late import Late
 from laybyd.core.leases import Lease, Memory, Past
 from laybyd.core.parts import Parts
-from laybyd.core.rules import STARTED_RELEASES_MAX, News, Trouble, cut, part_of
+from laybyd.core.rules import RELEASED, STARTED_RELEASES_MAX, News, Trouble, cut, part_of
 from laybyd.core.sessions import Session, Settlement, blend
 from laybyd.core.types import LIVE, Outcome, Parked, Verdict
 from laybyd.core.verdicts import names_alone
@@ -52,8 +52,9 @@ class Settler:
                 continue
             before = lease.left
             self._of_lease(lease, verdict, settlement, now)
+            done = work.setdefault(lease.session, _Work(now))
             if verdict.outcome is not Outcome.RELEASE and lease.left < before:
-                work.setdefault(lease.session, _Work(now)).add(lease, before - lease.left)
+                done.add(lease, before - lease.left)
         for session, done in work.items():
             self._measure(session, done, now)
             self._parts.load.note(session, now)
@@ -61,6 +62,8 @@ class Settler:
 
     def _measure(self, session: Session, done: _Work, now: int) -> None:
         """Its handlers' time since the last time is shared by all that came of it."""
+        if not done.live + done.deferred:
+            return
         measured = session.measure(done.live + done.deferred, done.since, now)
         if done.live:
             session.live_us = blend(session.live_us, measured)
@@ -142,7 +145,7 @@ class Settler:
             starts = span.starts + verdict.started
             if starts >= STARTED_RELEASES_MAX:
                 part, pieces = part_of(parts.record.gid, [span])
-                trouble = Trouble("released", lease.session.name, lease.id, now)
+                trouble = Trouble(RELEASED, lease.session.name, lease.id, now)
                 parts.parking.admit(parts.rules.failed(part, trouble), pieces, parts.settings, now)
                 parts.journal.settle(span.first, span.last, now)
             else:
@@ -179,5 +182,5 @@ class Settler:
             case Outcome.REJECT:
                 return rules.rejected(part, trouble)
             case Outcome.RELEASE:
-                trouble.reason = "released"
+                trouble.reason = RELEASED
                 return rules.released(part, verdict.started, trouble)

@@ -126,7 +126,7 @@ def _whole_or_nothing(target: Path) -> Iterator[Path]:
     try:
         if made.exists():
             shutil.rmtree(made)
-        made.mkdir(mode=0o700, parents=True)
+        engine.make_dir(made)
         yield made
         engine.sync(made)
         made.rename(target)

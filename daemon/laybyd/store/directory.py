@@ -38,9 +38,8 @@ class Directory:
         """Take the lock; the directory is made when it is missing. Raises InUse, NoRight or
         Unavailable."""
         try:
-            if make and not self.path.is_dir():
-                self.path.mkdir(mode=0o700, parents=True)
-                engine.sync(self.path.parent)
+            if make:
+                engine.make_dir(self.path)
             fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise engine.unusable(error, self.path) from error
@@ -75,14 +74,13 @@ class Directory:
             path.unlink()
 
     def rename(self, old: Path, new: Path) -> None:
-        """Durably; the engine's lock file stays behind and is removed."""
-        lock_of(old).unlink(missing_ok=True)
-        old.rename(new)
-        self.sync()
-
-    def sync(self) -> None:
-        """Make what was renamed, made or removed here durable."""
-        engine.sync(self.path)
+        """Durably; the engine's lock file stays behind and is removed. Raises Full or Unknown."""
+        try:
+            lock_of(old).unlink(missing_ok=True)
+            old.rename(new)
+            engine.sync(self.path)
+        except OSError as error:
+            raise engine.refused(error, self.path) from error
 
 
 def lock_of(path: Path) -> Path:

@@ -201,20 +201,27 @@ class Segments:
         """Put the next segment into service."""
         meta = self._state.meta
         number = meta.last + 1
-        path = self._spares.take(number)
-        live = self._directory.segment(number)
-        try:
-            self._directory.rename(path, live)
-            self._state.set_meta(meta._replace(last=number))
-        except BaseException:
-            self._spares.give_back(number, live if live.exists() else path)
-            raise
-        segment = Segment(live, self._spares.map_bytes)
+        segment = self._serving(number, self._spares.take(number))
         segment.begin_at(end, last_us)
         self._writer = Writer(segment, self._table)
         for past in self.segments[-1:]:
             self._spares.later(past.freeze)
         self._show([*self.segments, segment])
+
+    def _serving(self, number: int, path: Path) -> Segment:
+        """The file under its name, open, and named by the state: all of it, or none."""
+        live = self._directory.segment(number)
+        segment: Segment | None = None
+        try:
+            self._directory.rename(path, live)
+            segment = Segment(live, self._spares.map_bytes)
+            self._state.set_meta(self._state.meta._replace(last=number))
+        except BaseException:
+            if segment is not None:
+                segment.close()
+            self._spares.give_back(number, live if live.exists() else path)
+            raise
+        return segment
 
     def trim(self, below: int) -> int:
         """Segments that lie wholly below go; the one being written to only when the log is full

@@ -98,11 +98,15 @@ class Spares:
             self._changed.notify_all()
 
     def take(self, number: int) -> Path:
-        """A file ready to be this segment; made on the spot when none is. Raises Full."""
+        """A file ready to be this segment; made on the spot when none is. Raises Full, Unknown or
+        Unavailable."""
         with self._changed:
             self._wanted = 0
         with self._files:
-            self._make_ready(number)
+            try:
+                self._make_ready(number)
+            except OSError as error:
+                raise engine.refused(error, self._directory.path) from error
             assert self._ready is not None
             path, self._ready = self._ready[1], None
             return path
@@ -202,10 +206,16 @@ class Spares:
             self._wipe(self._ready[1])
             self._clean.append(self._ready[1])
             self._ready = None
-        path = self._clean.pop() if self._clean else self._directory.spare(number)
+        path = self._clean.pop() if self._clean else self._new(number)
         header = Header(self._store_id, self._epoch, number)
         segment.prepare(path, header, self.map_bytes)
         self._ready = number, path
+
+    def _new(self, number: int) -> Path:
+        """A file of this name that is there already was left half made by a crash."""
+        path = self._directory.spare(number)
+        path.unlink(missing_ok=True)
+        return path
 
     def _fill(self) -> None:
         """Write a little more of the ready file's blocks, if the log was quiet meanwhile:

@@ -130,7 +130,7 @@ class StateDb:
                     found.append((bytes(cursor.key()), bytes(cursor.value())))
                     more = cursor.next()
         except lmdb.Error as error:
-            raise Damaged(f"{self.path} cannot be read: {error}") from error
+            raise engine.unreadable(error, self.path) from error
         return found
 
     def copy_to(self, path: Path) -> int:

@@ -24,3 +24,12 @@ def test_a_record_that_comes_back_while_the_queue_is_read_waits_once():
     assert [record.first for record in deferred.waiting()] == [1, 4, 5, 6]
     again = deferred.take(now=100, messages=10, records=10)
     assert [(waits.first, waits.undone) for waits in again] == [(4, 0), (5, 0), (6, 0), (1, 0)]
+
+
+def test_what_is_not_due_yet_stays_though_its_elders_go():
+    deferred = Deferred("g", 1, records=0, head_records=10)
+    for first, due_us in ((1, 100), (2, 101), (3, 99)):
+        deferred.insert(a_record(first, due_us))
+    taken = deferred.take(now=100, messages=10, records=10)
+    assert [waits.first for waits in taken] == [3, 1]
+    assert deferred.next_due == 101

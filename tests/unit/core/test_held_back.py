@@ -50,6 +50,21 @@ def test_the_same_poll_again_is_given_the_same_lease_when_it_may_be():
     assert one.leases[0].lease == again.leases[0].lease
 
 
+def test_what_was_given_up_meanwhile_does_not_go_out():
+    table, first = held_back()
+    table.poll("one", n=3, got=1, verdicts=(a_verdict(first),))
+    given_up, answer = let_go(table)
+    assert (given_up.n, given_up.leases, given_up.why) == (2, (), "replaced")
+    assert (answer.n, delivered([answer])) == (3, [2])
+
+
+def test_of_a_deleted_group_nothing_goes_out():
+    table, _ = held_back()
+    table.operate_later("group_delete", group="g")
+    sent = [one for one in let_go(table) if isinstance(one, fx.Deliver)]
+    assert [(one.leases, one.why) for one in sent] == [((), "deleted")]
+
+
 def test_a_process_that_stood_still_moves_no_time_that_has_not_begun():
     table, _ = held_back()
     table.step(ev.Late(3 * SECOND))

@@ -125,6 +125,12 @@ def test_a_late_ack_of_a_dead_message_is_refused():
     assert table.settle(grant, outcome=Outcome.FAIL) == [], "what made it dead"
 
 
+def test_a_late_release_of_a_dead_message_is_refused():
+    table, grant = expired(max_attempts=1)
+    release = table.settle(grant, outcome=Outcome.RELEASE)
+    assert refused(release) == [(((1, 1),), "lease_lost")]
+
+
 def test_a_message_taken_for_taking_too_long_may_still_be_acked():
     table = Table(settings(QUICK | {"max_handling_us": 1 * SECOND}))
     table.push("app", 2)
@@ -280,6 +286,28 @@ def test_a_record_that_changes_while_it_is_looked_up_is_judged_anew():
     assert replies[0] == ()
     assert [lost.code for lost in replies[1]] == ["lease_lost"], "it was dead by then"
     assert (len(table.parked("deferred")), table.parked("dead")) == (19, [(20, 20)])
+
+
+def test_a_record_that_is_handed_out_while_it_is_looked_up_is_its_holders():
+    from laybyd.core import events as ev
+    from tests.builders import a_caller, a_verdict
+
+    table, leases = deep_queue()
+    table.hold = {fx.FindParked}
+    table.step(ev.Settle(a_caller(), "g", (a_verdict(leases[19], outcome=Outcome.REJECT),)))
+    table.wait(60 * SECOND)
+    for _ in range(20):
+        table.poll("two", credit=1)
+        table.wait(SECOND)
+        held = table.last_lease("two")
+        if positions(held) == [20]:
+            break
+        table.settle(held)
+    sent = table.release() + table.wait(10 * MS)
+    (reply,) = [one for one in sent if isinstance(one, fx.Reply)]
+    assert [lost.code for lost in reply.fields["refused"]] == ["lease_lost"]
+    assert (table.parked(), table.parked("dead")) == ([(20, 20)], [])
+    assert table.settle(held) == []
 
 
 def test_a_deleted_group_answers_settles_that_are_being_looked_up():

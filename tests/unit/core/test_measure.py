@@ -51,3 +51,17 @@ def test_messages_that_did_not_go_out_keep_no_handler_busy():
     assert session.busy == 2
     table.step(ev.Shortened("g", grant.lease, 1))
     assert (session.live_out, session.busy) == (1, 1)
+
+
+def test_messages_that_are_handed_back_keep_no_handler_busy():
+    table = Table()
+    table.push("app", 2)
+    grant = table.lease("one", handlers=2, idle=2)
+    session = parts(table).sessions.find(b"one")
+    assert session.busy == 2
+    table.settle(grant, (2, 2), outcome=Outcome.RELEASE)
+    assert (session.live_out, session.busy) == (1, 1)
+    table.settle(grant, (1, 1), outcome=Outcome.RELEASE)
+    table.step_goodbye("one")
+    table.wait(3 * SECOND)
+    assert parts(table).load.mean(table.now) == 0, "who has left does no work"

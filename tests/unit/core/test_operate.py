@@ -89,6 +89,15 @@ def test_dead_messages_are_retried_at_once_as_a_new_generation():
     assert positions(table.last_lease("one")) == [1]
 
 
+def test_a_message_that_died_of_its_failures_begins_anew():
+    table = Table(settings(GROUP | {"max_attempts": 1}))
+    table.push("app", 1)
+    table.settle(table.lease("maker"), (1, 1), outcome=Outcome.FAIL)
+    assert table.record(1, "dead").attempts == 1
+    assert change(table, "retry", "dead", (1, 1)) == (1, [])
+    assert (table.record(1).generation, table.record(1).attempts) == (1, 0)
+
+
 def test_deferred_messages_are_retried_at_once():
     table = a_table(2)
     assert change(table, "retry", "deferred", (2, 2)) == (1, [])

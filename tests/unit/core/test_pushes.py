@@ -310,6 +310,15 @@ class TestMemory:
         store(pushes, push(2, producer=b"q"))
         assert pushes.push(push(2), 0) == [Confirm(ANN, b"p", 2, 2, (0,))]
 
+    def test_one_that_is_pushed_out_before_its_first_push_is_stored(self):
+        pushes = make(producers_recent=1)
+        first, other = push(1), push(1, producer=b"q")
+        pushes.push(first, 0)
+        pushes.push(other, 0)
+        assert pushes.stored(Stored(((first, 4),)), 0) == [Confirm(ANN, b"p", 1, 1, (4,))]
+        assert pushes.push(first, 0) == [Confirm(ANN, b"p", 1, 1, (4,))]
+        assert refusal(pushes.push(push(1, crc=8), 0)).code == "conflict"
+
     def test_beyond_the_most_the_longest_silent_is_forgotten(self):
         pushes = make(producers_max=2, producers_recent=1)
         for name in (b"a", b"b", b"c"):

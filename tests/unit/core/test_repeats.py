@@ -119,3 +119,17 @@ def test_a_reject_of_an_earlier_boot_is_taken_again_and_nothing_else():
     assert table.settle(grant, outcome=Outcome.REJECT) == []
     for other in (Outcome.ACK, Outcome.FAIL, Outcome.DEFER):
         assert refused(table.settle(grant, outcome=other)) == [(((1, 1),), "lease_lost")]
+
+
+def test_a_fail_of_an_earlier_boot_is_taken_again_while_another_has_the_message():
+    table = Table(settings(QUICK | {"backoff_us": (0,)}))
+    table.push("app")
+    grant = table.lease("one")
+    table.settle(grant, outcome=Outcome.FAIL)
+    table.restart()
+    table.poll("two")
+    table.wait(1 * SECOND)
+    assert table.last_lease("two").attempts == (1,)
+    assert table.settle(grant, outcome=Outcome.FAIL) == []
+    assert refused(table.settle(grant)) == [(((1, 1),), "lease_lost")]
+    assert table.settle(table.last_lease("two")) == []

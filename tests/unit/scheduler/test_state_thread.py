@@ -10,6 +10,7 @@ from laybyd.core.types import DEFERRED, Caller, Parked, Piece
 from laybyd.scheduler.bodies import Bodies
 from laybyd.scheduler.reader import AssembleJob
 from laybyd.scheduler.state_thread import StateThread
+from laybyd.store import records
 from laybyd.store.base import Full, NewBlock
 from laybyd.store.memory import MemoryStore
 from laybyd.wire import block as blocks
@@ -108,9 +109,10 @@ def test_bytes_of_a_record_written_in_the_same_breath_are_there(rig):
 def test_a_state_store_without_room_is_waited_for(rig, monkeypatch):
     monkeypatch.setattr("laybyd.scheduler.state_thread.FULL_RETRY_S", 0)
     rig.store.fail_next("commit_state", Full("no room"))
-    rig.thread.put(Commit(1, ()))
+    rig.thread.put(Commit(1, (park(parked(3), from_log(3, 3)),)))
     rig.thread.start()
     assert rig.reports.get(timeout=10).events == (Committed(1),)
+    assert records.parked_at(rig.store, DEFERRED, 1, 3) == parked(3)
     rig.thread.stop()
     assert rig.failures.empty()
 

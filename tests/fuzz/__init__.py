@@ -1,0 +1,1 @@
+"""Bytes that nobody meant: mutated requests, mutated answers, peers that speak ZMTP badly."""

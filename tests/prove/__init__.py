@@ -1,0 +1,1 @@
+"""The long forms of all methods, in slices, and the account of them."""

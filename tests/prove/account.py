@@ -1,0 +1,56 @@
+"""The account: of each method how much was done, what failed, which seeds, when, at which commits.
+
+Owns the sums over slices and their file. Must never know how they are shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.prove import slices
+from tests.prove.methods import Method
+from tests.prove.slices import Slice, Slices
+
+EXTRAS_IGNORED = frozenset({"method", "seed", "count", "failures", "seconds", "next_seed"})
+
+
+def of_all(methods: Sequence[Method], kept: Slices) -> dict[str, Any]:
+    return {method.name: of_one(method, kept.of(method.name)) for method in methods}
+
+
+def of_one(method: Method, ran: Sequence[Slice]) -> dict[str, Any]:
+    return {
+        "unit": method.unit,
+        "goal": method.goal,
+        "done": slices.done(ran),
+        "failures": [failure for one in ran for failure in one.failures],
+        "seconds": round(sum(one.seconds for one in ran)),
+        "first_seed": ran[0].seed if ran else 0,
+        "next_seed": slices.next_seed(ran),
+        "commits": sorted({one.commit for one in ran}),
+        "first": min((one.date for one in ran), default=""),
+        "last": max((one.date for one in ran), default=""),
+        "sums": _sums(one.told for one in ran),
+    }
+
+
+def _sums(told: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """Of whatever else the commands have counted."""
+    sums: dict[str, float] = {}
+    for one in told:
+        for name, value in one.items():
+            if name not in EXTRAS_IGNORED and type(value) in (int, float):
+                sums[name] = sums.get(name, 0) + value
+    return sums
+
+
+def write(path: Path, account: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(account, indent=1, sort_keys=True) + "\n")
+
+
+def failures(account: dict[str, Any]) -> int:
+    return sum(len(one["failures"]) for one in account.values())

@@ -1,0 +1,37 @@
+"""The methods of proof: what each counts, in slices of what size, up to which goal.
+
+Owns the table. Must never know how a method works: each is a command that takes a seed and a count
+and ends with one line of JSON, with exit 1 when a promise was broken.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tests.mutants import patch
+
+
+class Method(NamedTuple):
+    """`unit` is what is counted; `more` are words for the command besides seed and count."""
+
+    name: str
+    module: str
+    unit: str
+    slice: int
+    goal: int
+    more: tuple[str, ...] = ()
+
+    def command(self, seed: int, count: int) -> list[str]:
+        words = ["-m", self.module, "--seed", str(seed), "--count", str(count)]
+        return [sys.executable, *words, *self.more]
+
+
+METHODS = (Method("mutants", "tests.mutants", "planted bugs", 4, len(patch.known())),)
+
+
+def named(names: Sequence[str], methods: Sequence[Method] = METHODS) -> list[Method]:
+    """Those asked for, all when none is. Raises KeyError."""
+    known = {method.name: method for method in methods}
+    return [known[name] for name in names] if names else list(methods)
