@@ -52,6 +52,22 @@ class Tape:
         return lines
 
 
+class LiveTape(Tape):
+    """Reads while it runs, for a process that may be killed: each line is handed on at once."""
+
+    def __init__(self, client: str, sink: Callable[[Line], object]) -> None:
+        super().__init__(client)
+        self._reading = Reading(client, sink)
+
+    def sent(self, frames: Sequence[Any]) -> None:
+        self._reading.at_us = now_us()
+        self._reading.sent([bytes(frame) for frame in frames])
+
+    def received(self, frames: Sequence[Any]) -> None:
+        self._reading.at_us = now_us()
+        self._reading.received([bytes(frame) for frame in frames])
+
+
 class TapedSocket:
     """A zmq socket that is listened to."""
 

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 PUSH_S = 0.8
 PAUSE_S = 0.02
+SLOW_S = 1.4
+"""Now and then a handler takes longer than its lease, which the library keeps alive."""
 _making = threading.Lock()
 
 
 class LibraryClient(threading.Thread):
     """`act` is what the application does until it is told to end."""
+
+    closing = False
 
     def __init__(self, url: str, name: str, seed: int) -> None:
         super().__init__(name=name, daemon=True)
@@ -64,7 +68,6 @@ class Pusher(LibraryClient):
     """Pushes one by one, and in blocks; a push of unknown outcome is pushed again as the library
     offers it, until it is confirmed."""
 
-    closing = False
     pushed = 0
 
     def act(self) -> None:
@@ -101,12 +104,16 @@ class Worker(LibraryClient):
     """Consumes as a member of a group; what becomes of each message is up to chance."""
 
     group = "library"
+    topic = "app.*"
+    slow = 0.001
 
     def act(self) -> None:
         handler = Handler(self.chance)
-        with self.client.consume("app.*", group=self.group) as consumer:
+        with self.client.consume(self.topic, group=self.group) as consumer:
             for message in consumer:
-                outcome, delay_ms = handler.outcome()
+                if not self.closing and self.chance.random() < self.slow:
+                    self.over.wait(SLOW_S)
+                outcome, delay_ms = handler.outcome(message.data)
                 if outcome == "ack":
                     message.ack()
                 elif outcome == "fail":
@@ -117,3 +124,11 @@ class Worker(LibraryClient):
                     message.release()
                 else:
                     message.reject("by chance")
+
+
+class SlowWorker(Worker):
+    """Its reports keep its leases, whoever is idle meanwhile."""
+
+    group = "slow"
+    topic = "slow.*"
+    slow = 0.3
