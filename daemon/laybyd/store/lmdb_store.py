@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from laybyd.clock import monotonic_us
 from laybyd.store import engine, records
-from laybyd.store.backup import BackupResult, Progress, copy_out, no_progress
 from laybyd.store.base import (
     Appended,
     Damaged,
     Fence,
     Fenced,
+    Postponed,
     Room,
     StoreFacts,
     Unavailable,
@@ -166,6 +166,8 @@ class LmdbStore:
         except Unknown as error:
             self._broken = error
             raise
+        except Postponed:
+            raise
         except Unavailable as error:
             self._broken = Unknown(str(error))
             raise self._broken from error
@@ -235,16 +237,6 @@ class LmdbStore:
         return self._state.read_state(first, end, limit)
 
     # ---- upkeep
-
-    def backup(self, target: Path, progress: Progress = no_progress) -> BackupResult:
-        """Copy all to a new directory while the store is in use; nothing is trimmed meanwhile."""
-        with self._writing:
-            self._log.holds += 1
-        try:
-            return copy_out(self._log.segments, self._state, target, progress)
-        finally:
-            with self._writing:
-                self._log.holds -= 1
 
     def housekeep(self) -> None:
         if self._fence is not None:

@@ -59,8 +59,6 @@ class Segments:
         self._asked = 0
         self._table = ProducerTable()
         self._view = View([], [])
-        self.holds = 0
-        """While it is not 0 nothing is trimmed: somebody copies the files."""
 
     # ---- recovery
 
@@ -225,7 +223,7 @@ class Segments:
 
     def trim(self, below: int) -> int:
         """Segments that lie wholly below go; the one being written to only when the log is full
-        and nothing in it is needed."""
+        and nothing in it is needed. Raises Postponed."""
         self._drop(below)
         if below >= self.end and self.active.commits and self.is_full:
             self._roll()
@@ -234,15 +232,25 @@ class Segments:
 
     def _drop(self, below: int) -> None:
         kept = list(self.segments)
-        while not self.holds and len(kept) > 1 and kept[0].end <= below:
+        while len(kept) > 1 and kept[0].end <= below:
             kept.pop(0)
         retired = self.segments[: len(self.segments) - len(kept)]
         if retired:
-            self._writer.open_now()
-            meta = self._state.meta
-            self._state.set_meta(meta._replace(first=kept[0].header.number))
-            self._show(kept)
-            self._spares.retire(retired)
+            freed = self._freeing()
+            try:
+                self._writer.open_now()
+                meta = self._state.meta
+                self._state.set_meta(meta._replace(first=kept[0].header.number))
+                self._show(kept)
+                self._spares.retire(retired)
+            finally:
+                self._spares.later(freed)
+
+    def _freeing(self) -> Callable[[], None]:
+        try:
+            return self._directory.freeing()
+        except OSError as error:
+            raise engine.refused(error, self._directory.path) from error
 
     def _show(self, segments: list[Segment]) -> None:
         past_bytes = sum(segment.used for segment in segments[:-1])

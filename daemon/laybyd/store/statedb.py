@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("laybyd.store")
 
 FORMAT = 1
+READ_BYTES = 1 << 37
+"""Address space to read a state file in that may grow meanwhile; no memory."""
+
 SLACK_BYTES = 64 << 20
 """Address space above twice the budget (deleted pages are not always of use at once)."""
 
@@ -211,8 +214,9 @@ class StateDb:
 
 
 def open_to_read(path: Path) -> StateDb:
-    """Of a store that nobody runs. Raises Damaged, or Unavailable for another version's."""
-    state = StateDb(path, 0, readonly=True)
+    """Of a store that another process may be running: as much address space as it can ever grow
+    into. Raises Damaged, or Unavailable for another version's."""
+    state = StateDb(path, READ_BYTES, readonly=True)
     try:
         state.load_meta()
     except BaseException:
