@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import layby
-import layby._io
 from tests.audit.history import Appender
-from tests.audit.tape import LiveTape, now_us, tape_library
+from tests.audit.library_tape import tape_client
+from tests.audit.tape import LiveTape, now_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,13 +27,12 @@ HISTORY = ".history"
 @contextmanager
 def taped(url: str, name: str, record: Path) -> Iterator[layby.Client]:
     """A client whose history is written next to its record."""
-    with Appender(record.with_suffix(HISTORY)) as history:
-        undo = tape_library(layby._io, LiveTape(name, history))
-        try:
-            with layby.connect(url, name=name) as client:
-                yield client
-        finally:
-            undo()
+    with (
+        Appender(record.with_suffix(HISTORY)) as history,
+        layby.connect(url, name=name) as client,
+    ):
+        tape_client(client, LiveTape(name, history))
+        yield client
 
 
 class Record:

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import TYPE_CHECKING
 
 import layby
-import layby._io
-from tests.audit.tape import Tape, tape_library
+from tests.audit.library_tape import tape_client
+from tests.audit.tape import Tape
 from tests.kills.bare import PADDING, Handler
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PUSH_S = 0.8
 PAUSE_S = 0.02
 SLOW_S = 1.4
 """Now and then a handler takes longer than its lease, which the library keeps alive."""
-_making = threading.Lock()
 
 
 class LibraryClient(threading.Thread):
@@ -36,15 +31,8 @@ class LibraryClient(threading.Thread):
         self.chance = random.Random(f"{seed} {name}")
         self.error: BaseException | None = None
         self.over = threading.Event()
-        self.client = self._taped(lambda: layby.connect(url, name=name, timeout=20.0))
-
-    def _taped(self, connect: Callable[[], layby.Client]) -> layby.Client:
-        with _making:
-            undo = tape_library(layby._io, self.tape)
-            try:
-                return connect()
-            finally:
-                undo()
+        self.client = layby.connect(url, name=name, timeout=20.0)
+        tape_client(self.client, self.tape)
 
     def run(self) -> None:
         try:
