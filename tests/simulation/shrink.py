@@ -75,7 +75,7 @@ class Shrinker:
         failure = failure_of(smaller)
         if failure is None or type(failure.__cause__) is not type(found.__cause__):
             return small, found
-        self._said(f"fails still: {smaller.text}")
+        self._said(f"fails still with {smaller.steps} steps and {len(smaller.gone)} things less")
         return smaller._replace(steps=min(smaller.steps, failure.step)), failure
 
 
