@@ -92,5 +92,5 @@ def check(case: Case) -> Summary:
     try:
         return case.run()
     except Violation:
-        small, found = Shrinker(TRIES).shrink(case)
+        small, found = Shrinker(TRIES // 4).shrink(case)
         raise Violation(f"keep in seeds.txt: {small.text}\n{found}", found.step) from found
