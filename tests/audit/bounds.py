@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from tests.audit.evidence import Breach
+from tests.audit.evidence import MS, Breach
 from tests.audit.grants import session_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ BOOT = "the boot never goes back"
 ONE_END = "a request gets one answer"
 
 LEASES_MAX = 16
+MAX_WAIT_MS = 600_000
 LEASE_MS_MIN, LEASE_MS_MAX = 10, 3_600_000
 
 
@@ -65,6 +66,7 @@ def _answers(case: Case, book: Book, limits: dict[str, Any]) -> Iterator[Breach]
     credit: dict[tuple[str, int], int] = defaultdict(int)
     idle: dict[tuple[str, int], int] = defaultdict(int)
     polls = [call for call in case.of("poll") if call["group"] == book.name]
+    overdue_us = _overdue_from(case, limits)
     for number, call in enumerate(polls):
         key = _key(call, number)
         credit[key] = max(credit[key], call["messages"])
@@ -73,8 +75,16 @@ def _answers(case: Case, book: Book, limits: dict[str, Any]) -> Iterator[Breach]
         leases = call.said("leases") if call.ok else None
         if leases:
             key = _key(call, number)
-            for text in _judge(call, leases, credit[key], idle[key], limits):
+            may_guard = len(leases) == 1 and call.t1 >= overdue_us
+            for text in _judge(call, leases, credit[key], idle[key] or int(may_guard), limits):
                 yield Breach(ANSWER, text, call.lines)
+
+
+def _overdue_from(case: Case, limits: dict[str, Any]) -> int:
+    """From then on deferred work may wait for so long that it is given to whoever asks."""
+    jumps_us = sum(max(0, line["by_us"]) for line in case.events["wall"])
+    wait_us = limits.get("max_wait_ms", MAX_WAIT_MS) * MS
+    return int(case.lines[0]["t"]) + wait_us - jumps_us
 
 
 def _key(call: Call, number: int) -> tuple[str, int]:

@@ -40,6 +40,9 @@ class Ending:
         self._since = min((call.t0 for call in polls), default=NEVER)
         starts = {call.get("start", "earliest") for call in made or polls}
         self._first = 0 if starts <= {"earliest"} else min(book.pasts, default=NEVER)
+        for call in case.of("group"):
+            if call["group"] == book.name and call.ok:
+                self._first = call.said("start", self._first)
         self._last_us = case.lines[-1]["t"] if case.lines else 0
 
     def breaches(self) -> Iterator[Breach]:
@@ -73,7 +76,7 @@ class Ending:
             text = f"{sight.text!r} at {position} {seen} and did not end in {self._book.name}"
             yield Breach(ENDS, text, [sight.line, *(g.line for g in (past.grants if past else ()))])
         for text, call in self._log.certain():
-            if self._topics(call["topic"]) and text not in self._log.where and not self._first:
+            if self._topics(call["topic"]) and text not in self._log.where and self._first <= 1:
                 said = f"{text!r} was confirmed and never handed out in {self._book.name}"
                 yield Breach(ENDS, said, call.lines)
 
@@ -85,7 +88,11 @@ class Ending:
         left = {key: last.said(key) for key in ("waiting", "out", "deferred") if last.said(key)}
         if left:
             yield Breach(LEFT, f"{self._book.name} still counts {left}", last.lines)
-        dead = _dead_or_dropped(self._case, self._book.name, "parked")
+        changed = self._case.of("retry", "drop")
+        since = max((call.t1 for call in changed if call["group"] == self._book.name), default=0)
+        if since >= last.t0:
+            return
+        dead = _dead_or_dropped(self._case, self._book.name, "parked", since=since)
         if last.said("dead") != len(dead):
             text = f"{self._book.name} counts {last.said('dead')} dead and lists {len(dead)}"
             yield Breach(LEFT, text, last.lines)
@@ -146,10 +153,14 @@ def _matcher(calls: list[Call]) -> Any:
     )
 
 
-def _dead_or_dropped(case: Case, group: str, *ops: str) -> set[int]:
+def _dead_or_dropped(case: Case, group: str, *ops: str, since: int = 0) -> set[int]:
     found: set[int] = set()
     for call in case.of(*(ops or ("parked", "drop"))):
-        if call["group"] != group or (call["lane"] != "dead" and call.asked["op"] == "parked"):
+        if (
+            call["group"] != group
+            or call.t0 < since
+            or (call["lane"] != "dead" and call.asked["op"] == "parked")
+        ):
             continue
         if call.asked["op"] == "drop" and not call.refused:
             found |= set(positions(call["ranges"]))

@@ -24,6 +24,7 @@ protocol has blocks there is `data`, a list with `text_of` each message.
     read     topics from [until]                                boot next blocks [start]
     parked   group lane                                         boot parked more
     group    group                                              boot waiting out deferred dead
+                                                                [start]
     retry    group lane ranges                                  boot done missing
     drop     group lane ranges                                  boot done missing
     group_create, group_set, group_delete, topic_delete: as in the protocol
@@ -36,7 +37,7 @@ ranges, data}; `start` is where the log is known to have begun at that time, if 
 What happens to the run itself are single `ok` lines without a call, of the client "run" unless the
 line is about another:
 
-    limits   group? and any of: lease_ms max_handling_ms backoff_ms max_attempts max_out
+    limits   group? and any of: lease_ms max_handling_ms backoff_ms max_attempts max_out max_wait_ms
              leases_per_session seen_within_ms live_first_ms. What is not stated is not judged;
              a setting that changes is stated at its loosest. The last two are the writer's own:
              so soon after the last fault every confirmed message is handed out, and so long may

@@ -144,6 +144,14 @@ class TestBounds:
         told.poll("a", told.lease(1, lane="deferred"), idle=idle)
         assert told.broken() == promises
 
+    @pytest.mark.parametrize(("at_ms", "promises"), [(900, {bounds.ANSWER}), (1_100, set())])
+    def test_overdue_work_for_nobody_idle(self, at_ms: int, promises: set[str]):
+        told = Told()
+        told.writer.event("limits", max_wait_ms=1_000)
+        told.pushed(1)
+        told.at(at_ms).poll("a", told.lease(1, lane="deferred"), idle=0)
+        assert told.broken() == promises
+
     def test_an_answer_to_another_poll(self):
         told = Told().pushed(1)
         told.poll("a", told.lease(1), session="aa", n=2, got=1)

@@ -132,7 +132,7 @@ class LeaseTable:
     def is_given_up(self, poll: Poll) -> bool:
         """Its session has asked again, and throws a late answer to this away."""
         session = self._sessions.get(session_of(poll))
-        return session is None or session.asked != poll.caller
+        return session is not None and session.asked not in (None, poll.caller)
 
     def answered(self, poll: Poll, leases: tuple[bytes, ...]) -> None:
         session = self._sessions.setdefault(session_of(poll), Session())

@@ -236,6 +236,8 @@ class Settles:
 
     def _settle_doubt(self, asked: Asked, code: str | None) -> None:
         mark = asked.mark
+        if code is None:
+            mark.settled_by.add((asked.verdict.lease, asked.verdict.outcome))
         if mark.now is not asked.after:
             return
         if code is not None:

@@ -28,6 +28,11 @@ class Client:
         self._asked: dict[int, Callable[[Answer], None]] = {}
         self._connection = network.connect(name, self._receive)
 
+    @property
+    def label(self) -> str:
+        """Who it is in this life."""
+        return f"{self.name}.{self._life}"
+
     # ---- asking -----------------------------------------------------------------------------
 
     def ask(
@@ -45,6 +50,7 @@ class Client:
 
     def tell(self, event: Any) -> int:
         self._requests += 1
+        self._network.witness.sent(self.name, self.label, self._requests, event)
         self._connection.send(event, self._requests)
         return self._requests
 
@@ -57,12 +63,14 @@ class Client:
 
     def _give_up(self, request: int, given_up: Callable[[], None]) -> None:
         if self._asked.pop(request, None) is not None:
+            self._network.witness.given_up(self.name, request)
             given_up()
 
     def _receive(self, answer: Answer) -> None:
         self.later(0, self._take, answer)
 
     def _take(self, answer: Answer) -> None:
+        self._network.witness.heard(self.name, answer)
         answered = self._asked.pop(answer.effect.caller.id, None)
         if answered is None:
             self.unasked(answer)
@@ -87,6 +95,7 @@ class Client:
         self._frozen_until = self.world.now + duration_us
 
     def die(self) -> None:
+        self._network.witness.gone(self.name, self.label)
         self._life += 1
         self.alive = False
         self._asked.clear()

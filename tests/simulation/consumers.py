@@ -78,6 +78,11 @@ class Consumer(Client):
         self.todo: list[Work] = []
         self.later(world.pause(100 * MS), self.work)
 
+    @property
+    def label(self) -> str:
+        """Without a session it is somebody new on every connection."""
+        return f"{super().label}.{self._connection.number}"
+
     def work(self) -> None:
         if self.todo:
             work = self.todo.pop(0)

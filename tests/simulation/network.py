@@ -29,6 +29,15 @@ class Faults(NamedTuple):
     delay_us: int
 
 
+class Witness:
+    """Who writes down what clients do and see; this one does not."""
+
+    def sent(self, name: str, label: str, request: int, event: Any) -> None: ...
+    def heard(self, name: str, answer: Answer) -> None: ...
+    def given_up(self, name: str, request: int) -> None: ...
+    def gone(self, name: str, label: str) -> None: ...
+
+
 class Connection:
     """One end of a client: requests go out in order, answers come in order."""
 
@@ -36,6 +45,7 @@ class Connection:
         self.name = name
         self.open = True
         self.peer = b""
+        self.number = 0
         self._network = network
         self._receive = receive
         self._ready_out = 0
@@ -57,6 +67,7 @@ class Network:
 
     def __init__(self, world: World, faults: Faults) -> None:
         self.faults = faults
+        self.witness = Witness()
         self.deliver: Callable[[Any, bytes, int], None] = lambda event, peer, request: None
         self._world = world
         self._peers: dict[bytes, Connection] = {}
@@ -119,6 +130,7 @@ class Network:
 
     def _name(self, connection: Connection) -> None:
         self._made += 1
+        connection.number = self._made
         connection.peer = b"%s.%d" % (connection.name.encode(), self._made)
         self._peers[connection.peer] = connection
 

@@ -60,6 +60,42 @@ class Operator(Client):
         return first, self.world.between(first, one["to"])
 
 
+class Inspector(Client):
+    """Lists all that is dead, group by group, page by page, and what the broker counts."""
+
+    def __init__(self, world: World, network: Network, name: str, groups: list[str]) -> None:
+        super().__init__(world, network, name)
+        self._groups = groups
+        self.later(0, self._list, 0)
+
+    @property
+    def done(self) -> bool:
+        return not self._groups
+
+    def _list(self, after: int) -> None:
+        if self._groups:
+            args = {"group": self._groups[0], "lane": DEAD, "limit": 1_000, "after": after}
+            self.ask(Operate(NOBODY, "parked", args), PATIENCE_US, self._listed, self._again)
+
+    def _again(self) -> None:
+        self._list(0)
+
+    def _listed(self, answer: Answer) -> None:
+        fields = answer.effect.fields
+        if fields["more"]:
+            self._list(fields["parked"][-1]["to"])
+        else:
+            self._count()
+
+    def _count(self) -> None:
+        show = Operate(NOBODY, "group", {"group": self._groups[0]})
+        self.ask(show, PATIENCE_US, lambda answer: self._next(), self._count)
+
+    def _next(self) -> None:
+        self._groups = self._groups[1:]
+        self._list(0)
+
+
 class Reader(Client):
     """Follows the log from its start, without a group."""
 

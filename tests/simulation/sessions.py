@@ -60,6 +60,10 @@ class Session(Consumer):
         self._working: dict[int, Working] = {}
 
     @property
+    def label(self) -> str:
+        return f"{self.name}.{self._life}"
+
+    @property
     def session(self) -> bytes:
         return b"%s#%d" % (self.name.encode(), self._born)
 
@@ -215,9 +219,18 @@ class Session(Consumer):
         return lambda answer: self._sent.pop(verdicts, None)
 
     def _take_outcomes(self) -> tuple[Verdict, ...]:
-        verdicts = tuple(self._outcomes)
-        self._outcomes.clear()
-        return verdicts
+        """Two of one message do not go into one request: of which the refusal is, nobody could
+        tell."""
+        said: set[tuple[bytes, int]] = set()
+        verdicts, later = [], []
+        for told in self._outcomes:
+            named = {(told.lease, at) for low, high in told.ranges for at in range(low, high + 1)}
+            (later if named & said else verdicts).append(told)
+            said |= named
+        self._outcomes = later
+        if later:
+            self._flush_soon()
+        return tuple(verdicts)
 
     def _progress(self) -> Progress:
         now = self.world.now

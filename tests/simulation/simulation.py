@@ -10,13 +10,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from laybyd.store.memory import MemoryStore
+from tests.audit.auditor import audit
+from tests.audit.history import Line
 from tests.simulation.audit_log import Violation, demand
 from tests.simulation.auditor import Auditor
 from tests.simulation.broker_host import BrokerHost
 from tests.simulation.consumers import Consumer
 from tests.simulation.network import Network
-from tests.simulation.operators import Operator, Reader
+from tests.simulation.operators import Inspector, Operator, Reader
 from tests.simulation.producers import Producer, Sequencer, Values
+from tests.simulation.scribe import Scribe
 from tests.simulation.sessions import Session
 from tests.simulation.workload import LIVENESS_US, Plan, draw
 from tests.simulation.world import MS, SECOND, World
@@ -55,8 +58,9 @@ class Simulation:
         self._host = BrokerHost(
             self.world, self._network, self.plan.settings, self.plan.pace, self._store, self.auditor
         )
+        self._scribe = self._network.witness = Scribe(self.world, self.plan.settings)
         self._host.died = self._die
-        self._host.start()
+        self._start(0)
         self._hire()
 
     def _hire(self) -> None:
@@ -92,10 +96,13 @@ class Simulation:
         self._drain(self._pushed, "pushed")
         self._drain(self.auditor.settled, "settled")
         self._close()
+        self._scribe.ended()
+        judge(self._scribe.lines)
         return self._summary()
 
     def _make_peace(self) -> None:
         self._peace = True
+        self._scribe.faults(False)
         self._network.faults = self.plan.faults._replace(lose=0.0, repeat=0.0)
         self._host.set_full(False, False)
         self._host.crash_after(0)
@@ -129,6 +136,8 @@ class Simulation:
     def _close(self) -> None:
         """The broker can stop in order once all is quiet."""
         self.auditor.check_answers()
+        inspector = Inspector(self.world, self._network, "last", sorted(self.auditor.groups))
+        self.world.run(lambda: inspector.done)
         self._host.quiesce()
         until = self.world.now + 2 * self.plan.settings.quiesce_us
         self.world.run(lambda: self._host.quiesced or self.world.now > until)
@@ -180,8 +189,13 @@ class Simulation:
     def _die(self) -> None:
         if self._host.core is not None:
             self._crashes += 1
+            self._scribe.died()
             self._host.crash()
-            self.world.after(self.world.pause(200 * MS), self._host.start, self._jump())
+            self.world.after(self.world.pause(200 * MS), self._start, self._jump())
+
+    def _start(self, jump_us: int) -> None:
+        self._host.start(jump_us)
+        self._scribe.started(self._host.boot, jump_us)
 
     def _jump(self) -> int:
         """By how much the wall clock is moved while the broker is down."""
@@ -243,6 +257,13 @@ class Simulation:
         if self.auditor.log.end > 1:
             position = self.world.between(1, self.auditor.log.end - 1)
             self._host.damage.blocks.add(self.auditor.log.row_at(position).first)
+
+
+def judge(lines: list[Line]) -> None:
+    """What the clients saw, judged from outside."""
+    for breach in audit(lines).breaches:
+        proof = "\n".join(f"  {line}" for line in breach.lines)
+        raise Violation(f"{breach.promise}: {breach.text}\n{proof}")
 
 
 def run(seed: int, steps: int, plan: Plan | None = None, is_hashed: bool = False) -> Summary:

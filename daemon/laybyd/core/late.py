@@ -168,7 +168,7 @@ class Late:
         for one in done:
             for record in deferred.out.overlap(*one):
                 for part in rest.overlap(record.first, record.last):
-                    if not (believed and _is_repeat(verdict, record, part)):
+                    if not (believed and _is_repeat(verdict, record, part, now)):
                         lost.add(*part)
                 rest.remove(record.first, record.last)
             for record in deferred.overlap(*one):
@@ -282,7 +282,7 @@ class Late:
         if verdict.outcome is Outcome.RELEASE:
             return
         changed = [part for run in runs for part in named(verdict, *run)]
-        changed = [part for part in changed if not _is_repeat(verdict, record, part)]
+        changed = [part for part in changed if not _is_repeat(verdict, record, part, now)]
         if not changed:
             return
         news = [one for part in changed for one in self._news(verdict, cut(record, *part), now)]
@@ -303,13 +303,14 @@ class Late:
         return []
 
 
-def _is_repeat(verdict: Verdict, record: Parked, part: Range) -> bool:
+def _is_repeat(verdict: Verdict, record: Parked, part: Range, now: int) -> bool:
     """The lease has ended, or this outcome came, and the record was parked for it. A single
-    message that fails late out of a range of suspects is news, and so is another delay."""
+    message that fails late out of a range of suspects is news, and so is a longer delay."""
     if record.lease != verdict.lease or verdict.outcome in (Outcome.ACK, Outcome.REJECT):
         return False
     if verdict.outcome is Outcome.DEFER:
-        return record.delay_us == (verdict.delay_ms or 0) * 1_000
+        delay_us = (verdict.delay_ms or 0) * 1_000
+        return record.delay_us == delay_us or record.due_us >= now + delay_us
     counted = bool(record.history) and record.history[-1].counted
     return counted or not names_alone(verdict, part[0])
 

@@ -143,6 +143,16 @@ def test_a_late_defer_counts_for_what_waits_because_its_lease_has_ended(messages
     assert table.record(1).due_us == due_us, "it was said before"
 
 
+def test_a_defer_after_a_fail_does_not_shorten_the_backoff():
+    table = Table(settings(QUICK))
+    table.push("app")
+    grant = table.lease("one")
+    table.settle(grant, outcome=Outcome.FAIL)
+    due_us = table.record(1).due_us
+    assert table.settle(grant, outcome=Outcome.DEFER, delay_ms=0) == []
+    assert (table.record(1).due_us, table.record(1).attempts) == (due_us, 1)
+
+
 def test_a_late_release_of_a_dead_message_is_refused():
     table, grant = expired(max_attempts=1)
     release = table.settle(grant, outcome=Outcome.RELEASE)
