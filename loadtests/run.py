@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 import gevent
 
 from loadtests.daemon import DaemonProcess
-from loadtests.scenarios import MAX_ATTEMPTS, SCENARIOS, SETTINGS, Scenario
+from loadtests.scenarios import LIMITS, SCENARIOS, SETTINGS, Scenario
 from loadtests.users import GreenPeer
-from loadtests.wire import positions
-from loadtests.world import GROUP, World, now_us
+from loadtests.world import GROUP, World
+from tests.audit.tape import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def load(scenario: Scenario, url: str, seconds: float) -> World:
     """One run against the broker at `url`."""
     env = Environment(user_classes=list(scenario.users), host=url, catch_exceptions=False)
     runner = env.create_local_runner()
-    world = World(seconds, MAX_ATTEMPTS)
+    world = World(seconds, LIMITS)
     env.world = world  # type: ignore[attr-defined]
     logging.getLogger("locust.runners").setLevel(logging.ERROR)  # it minds starting all at once
     users = sum(user.fixed_count for user in scenario.users)
@@ -59,34 +59,30 @@ def load(scenario: Scenario, url: str, seconds: float) -> World:
     return world
 
 
-def dead_and_left(url: str) -> tuple[list[int], str]:
-    """The dead of the group, and what the broker counts beside: it must be nothing."""
-    peer = GreenPeer(url)
-    counts = peer.ask("group", group=GROUP).map
-    dead: list[int] = []
-    more = True
+def look_at_the_group(world: World, url: str) -> None:
+    """What the broker counts in the end and whom it lists as dead: for the auditor."""
+    peer = GreenPeer(url, world.tape("operator"))
+    after, more = 0, True
     while more:
-        page = peer.ask("parked", group=GROUP, lane="dead", after=dead[-1] if dead else 0)
-        dead += [at for row in page["parked"] for at in positions([row["from"], row["to"]])]
+        page = peer.ask("parked", group=GROUP, lane="dead", after=after)
+        after = page["parked"][-1]["to"] if page["parked"] else after
         more = page["more"]
+    peer.ask("group", group=GROUP)
     peer.close()
-    left = {key: counts[key] for key in ("waiting", "out", "deferred") if counts[key]}
-    if counts["dead"] != len(dead):
-        left["dead"] = counts["dead"]
-    return dead, ", ".join(f"{key} {value}" for key, value in left.items())
 
 
 def say_account(world: World, url: str) -> bool:
-    dead, left = dead_and_left(url)
-    account = world.account(dead)
+    look_at_the_group(world, url)
+    account = world.account()
     faults = [*account.faults, *world.trouble[:5]]
-    if account.pushed != account.acked + account.dead:
-        faults.append(f"{account.pushed} pushed, but {account.acked} acked + {account.dead} dead")
-    if left:
-        faults.append(f"the broker still counts {left}")
+    if world.unconfirmed:
+        faults.append(f"{world.unconfirmed} messages pushed but never confirmed")
+    if account.pushed != account.settled + account.dead:
+        faults.append(f"{account.pushed} pushed, but {account.settled} acked + {account.dead} dead")
+    again = account.deliveries - account.pushed
     print(
-        f"pushed {account.pushed:,} of {world.intended:,}, acked {account.acked:,}, "
-        f"dead {account.dead}, failures {account.failures}, delivered again {account.again}"
+        f"pushed {account.pushed:,} of {world.intended:,}, acked {account.settled:,}, "
+        f"dead {account.dead}, failures {account.failures}, delivered again {again}"
     )
     for fault in faults:
         print(f"  WRONG  {fault}")

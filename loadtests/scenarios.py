@@ -23,6 +23,8 @@ SETTINGS = {
     "groups.backoff": "[200ms, 400ms]",
     "groups.lease": "2s",
 }
+LIMITS = {"max_attempts": MAX_ATTEMPTS, "backoff_ms": [200, 400], "lease_ms": 2_000}
+"""The same, as the auditor is told."""
 
 
 class Bar(NamedTuple):

@@ -17,9 +17,9 @@ import zmq.green
 from locust import User, task
 from locust.exception import StopUser
 
-from loadtests.audit import ACK, FAIL, Kill
 from loadtests.wire import Answer, Delivery, NoAnswer, Peer, Refused, block, deliveries, positions
-from loadtests.world import GROUP, POISON, World, now_us
+from loadtests.world import ACK, FAIL, GROUP, POISON, World
+from tests.audit.tape import Tape, TapedSocket, now_us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +32,12 @@ _numbers = itertools.count(1)
 
 
 class GreenPeer(Peer):
-    """Waits without `select`, which knows no descriptor above 1,023."""
+    """Waits without `select`, which knows no descriptor above 1,023. What it hears and says goes
+    on the tape."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tape: Tape) -> None:
         super().__init__(_context, url)
+        self.socket = TapedSocket(self.socket, tape)
 
     def receive(self, wait_ms: int) -> Answer | None:
         with gevent.Timeout(wait_ms / 1_000, False):
@@ -51,11 +53,12 @@ class BrokerUser(User):
     def on_start(self) -> None:
         self.world: World = self.environment.world
         self.name = f"{type(self).__name__.lower()}-{next(_numbers)}"
+        self.tape = self.world.tape(self.name)
         self.peer = self.connected()
 
     def connected(self) -> Peer:
         assert self.host is not None
-        return GreenPeer(self.host)
+        return GreenPeer(self.host, self.tape)
 
     def on_stop(self) -> None:
         self.peer.close()
@@ -187,13 +190,13 @@ class Consumer(BrokerUser):
         if answer is None:
             raise StopUser
         self._done = []
-        self._confirmed(settled, answer)
+        self._confirmed(answer)
         self.work(deliveries(answer))
 
     def work(self, found: Sequence[Delivery]) -> None:
         worst_us = 0
         for got in found:
-            wait = self.world.begun(self.name, got)
+            wait = self.world.begun(got)
             if wait is not None:
                 worst_us = max(worst_us, wait.wait_us)
             if self.handling_s:
@@ -204,11 +207,10 @@ class Consumer(BrokerUser):
         if worst_us:
             self.tell("from send to handler, worst of a poll", worst_us, len(found))
 
-    def _confirmed(self, settled: list[tuple[Delivery, str]], answer: Answer) -> None:
+    def _confirmed(self, answer: Answer) -> None:
         lost = {
             (entry["lease"], at) for entry in answer["refused"] for at in positions(entry["ranges"])
         }
-        self.world.settled(got for got, _ in settled if (got.lease, got.position) not in lost)
         self.world.trouble += [f"{at}: lease lost" for _, at in lost]
 
     def leave(self) -> None:
@@ -216,7 +218,7 @@ class Consumer(BrokerUser):
         if self._done:
             answer = self.ask("settle", group=GROUP, settle=verdicts(self._done))
             if answer is not None:
-                self._confirmed(self._done, answer)
+                self._confirmed(answer)
                 self._done = []
         self.ask("goodbye", group=GROUP, session=self._session)
 
@@ -260,13 +262,12 @@ class Mortal(Visitor):
 
     def work(self, found: Sequence[Delivery]) -> None:
         if found and now_us() >= self._until_us and not self.world.closing:
-            self.world.begun(self.name, found[0])
+            self.world.begun(found[0])
             return
         super().work(found)
 
     def depart(self) -> None:
-        at_us = now_us()
-        self.world.kills.append(Kill(self.name, at_us, at_us))
+        self.world.killed(self.tape.client)
         self.peer.close()
         self.peer = self.connected()
 

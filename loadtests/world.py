@@ -1,26 +1,26 @@
 """What a load run knows: who pushed what when, who got it when, what became of it.
 
-Owns the run's records, kept by the users while they act. Must never know locust or a socket.
+Owns the run's times, its counts and the tapes that its users write. Must never know locust or a
+socket, nor judge: the auditor does, from the tapes.
 """
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loadtests.audit import ACK, FAIL, Account, Handled, Kill, Pushed, Story, audit
+from tests.audit.auditor import audit
+from tests.audit.history import Line, Writer, merged
+from tests.audit.tape import Tape, now_us
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from loadtests.wire import Delivery
+    from tests.audit.auditor import Account
 
 GROUP = "load"
 POISON = b"poison"
-
-
-def now_us() -> int:
-    return time.monotonic_ns() // 1_000
+ACK, FAIL = "ack", "fail"
 
 
 class Wait(NamedTuple):
@@ -36,20 +36,24 @@ class Wait(NamedTuple):
 class World:
     """One run. `closing`: producers send no more, consumers finish what there is."""
 
-    def __init__(self, seconds: float, max_attempts: int) -> None:
+    def __init__(self, seconds: float, limits: dict[str, Any]) -> None:
         self.seconds = seconds
-        self.max_attempts = max_attempts
+        self.max_attempts = limits["max_attempts"]
         self.closing = False
         self.start_us = now_us()
-        self.pushed: list[Pushed] = []
-        self.kills: list[Kill] = []
+        self.pushed: list[int] = []
         self.waits: list[Wait] = []
         self.push_waits: list[tuple[int, int]] = []
         self.intended = 0
         self.trouble: list[str] = []
         self._under_way: set[str] = set()
-        self._handled: dict[tuple[int, int], Handled] = {}
+        self._failures: dict[int, int] = {}
+        self._ended: set[int] = set()
         self._seen: set[int] = set()
+        self._tapes: list[Tape] = []
+        self._events: list[Line] = []
+        self._run = Writer(self._events.append, now_us)
+        self._run.event("limits", **limits)
 
     # ---- times of the run
 
@@ -71,25 +75,15 @@ class World:
 
     def confirmed(self, first: int, names: Sequence[str], intended_us: int) -> None:
         self._under_way.difference_update(names)
-        self.pushed += [Pushed(first + i, name) for i, name in enumerate(names)]
+        self.pushed += range(first, first + len(names))
         self.push_waits.append((intended_us, now_us() - intended_us))
 
     # ---- consumers
 
-    def begun(self, consumer: str, got: Delivery) -> Wait | None:
+    def begun(self, got: Delivery) -> Wait | None:
         """A handler starts on a message; its way, when it is the first time."""
         at_us = now_us()
         name, intended_us, _ = got.data.split(b" ", 2)
-        self._handled[got.position, got.grant] = Handled(
-            got.position,
-            name.decode(),
-            consumer,
-            got.boot,
-            got.grant,
-            got.lane,
-            got.deliveries,
-            at_us,
-        )
         if got.position in self._seen:
             return None
         self._seen.add(got.position)
@@ -99,45 +93,30 @@ class World:
         return wait
 
     def ended(self, got: Delivery, outcome: str) -> None:
-        key = got.position, got.grant
-        self._handled[key] = self._handled[key]._replace(outcome=outcome, end_us=now_us())
-
-    def returned(self, got: Delivery) -> None:
-        """Given back before anybody started on it, or its outcome was refused."""
-        self._handled.pop((got.position, got.grant), None)
-
-    def settled(self, all_of: Iterable[Delivery]) -> None:
-        """The broker has confirmed these outcomes."""
-        at_us = now_us()
-        for got in all_of:
-            key = got.position, got.grant
-            if key in self._handled:
-                self._handled[key] = self._handled[key]._replace(confirmed_us=at_us)
+        if outcome == FAIL:
+            self._failures[got.position] = self._failures.get(got.position, 0) + 1
+        if outcome == ACK or self._failures.get(got.position, 0) >= self.max_attempts:
+            self._ended.add(got.position)
 
     # ---- the end
 
+    @property
+    def unconfirmed(self) -> int:
+        """Messages whose push nobody has heard of."""
+        return len(self._under_way)
+
     def missing(self) -> int:
         """Messages under way, or confirmed and neither acked nor failed for the last time."""
-        failures: dict[int, int] = {}
-        ended = set()
-        for record in self._handled.values():
-            if record.outcome == FAIL:
-                failures[record.position] = failures.get(record.position, 0) + 1
-                if failures[record.position] >= self.max_attempts:
-                    ended.add(record.position)
-            elif record.outcome == ACK:
-                ended.add(record.position)
-        unended = sum(push.position not in ended for push in self.pushed)
-        return unended + len(self._under_way)
+        return sum(at not in self._ended for at in self.pushed) + len(self._under_way)
 
-    def account(self, dead: Iterable[int]) -> Account:
-        return audit(
-            Story(
-                self.pushed,
-                list(self._handled.values()),
-                frozenset(dead),
-                self.kills,
-                self.max_attempts,
-                sorted(self._under_way),
-            )
-        )
+    def tape(self, client: str) -> Tape:
+        """For all that goes over this client's sockets."""
+        self._tapes.append(Tape(client))
+        return self._tapes[-1]
+
+    def killed(self, client: str) -> None:
+        self._run.event("kill", who=client)
+
+    def account(self) -> Account:
+        self._run.event("end", drained=not self.missing())
+        return audit(merged(self._events, *(tape.lines() for tape in self._tapes)))

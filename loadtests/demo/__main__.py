@@ -16,7 +16,7 @@ from loadtests.daemon import NotReady
 from loadtests.demo.closing import judged, report, speeds, told
 from loadtests.demo.lines import Line, chosen, mixed
 from loadtests.demo.screen import screen
-from loadtests.demo.story import ATTEMPTS, Play, TooSlow
+from loadtests.demo.story import ATTEMPTS, LIMITS, Play, TooSlow
 
 INTERRUPTED = 130
 
@@ -42,7 +42,7 @@ def play(folder: Path, lines: list[Line]) -> bool:
         shown.close()
         plot.close()
     found = told(plot.records, lines)
-    account = judged(found, dead, plot.kills, ATTEMPTS)
+    account = judged(plot.records, found, dead, plot.kills, LIMITS)
     phases = plot.phases()
     named = [(p.name, speed) for p, speed in zip(phases, speeds(found, lines, phases), strict=True)]
     print(report(account, named, plot.kills, ATTEMPTS))

@@ -1,29 +1,44 @@
-"""The closing account of the demo: what the records say, put before the auditor, and printed.
+"""The closing account of the demo: speeds from the records, the auditor's word on the histories.
 
-Owns the way from records to the audit's story. Must never use the broker's own numbers; the only
-thing it takes from it is what `layby dead ls` lists, and holds that against the records.
+Owns what is put before the auditor, and what is printed. Must never use the broker's own numbers;
+the only thing it takes from it is what `layby dead ls` lists, and has that held against the rest.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loadtests.audit import DAEMON, Account, Handled, Kill, Pushed, Story, audit
-from loadtests.demo.records import Follower
+from loadtests.demo.records import HISTORY, Follower
 from loadtests.latency import Latency, latency
+from tests.audit.auditor import audit
+from tests.audit.evidence import Breach
+from tests.audit.history import DAEMON, OK, RUN, Writer, merged, read
+from tests.audit.tape import now_us
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from loadtests.demo.lines import Line
+    from tests.audit.auditor import Account
+    from tests.audit.history import Line as HistoryLine
+
+GROUP = "demo"
+CONFIRMED = "every line is confirmed"
+"""Beside the broker's promises: the demo's producer waits until it has heard of each."""
+
+
+class Kill(NamedTuple):
+    """A kill -9 of a consumer, or of the daemon."""
+
+    who: str
+    at_us: int
 
 
 class Told(NamedTuple):
-    """What the records hold, put together."""
+    """What the records hold, put together: when which position was first worked on, and so on."""
 
-    pushed: list[Pushed]
-    handled: list[Handled]
+    started_us: dict[int, int]
     intended_us: dict[int, int]
     line_at: dict[int, int]
     unconfirmed: list[str]
@@ -36,8 +51,7 @@ def told(folder: Path, lines: Sequence[Line]) -> Told:
     start = next(note for note in producer if note["what"] == "start")
     confirmed = set(line_at.values())
     return Told(
-        [Pushed(position, lines[line].what) for position, line in line_at.items()],
-        _handled(notes),
+        _started(note for _, note in notes),
         {
             position: start["live_us"] + (line - start["history"]) * start["period_us"]
             for position, line in line_at.items()
@@ -53,27 +67,14 @@ def _confirmed(notes: Iterable[dict[str, Any]]) -> dict[int, int]:
     return {first + i: line for first, lines in blocks for i, line in enumerate(lines)}
 
 
-def _handled(notes: Iterable[tuple[str, dict[str, Any]]]) -> list[Handled]:
-    """One entry per delivery; a consumer works on one message at a time."""
-    open_by: dict[str, Handled] = {}
-    handled = []
-    for who, note in notes:
+def _started(notes: Iterable[dict[str, Any]]) -> dict[int, int]:
+    """When a handler first began on a position."""
+    starts: dict[int, int] = {}
+    for note in notes:
         if note["what"] == "begun":
-            if who in open_by:
-                handled.append(open_by[who])
-            open_by[who] = Handled(
-                note["position"],
-                note["message"],
-                who,
-                note["boot"],
-                note["grant"],
-                note["lane"],
-                note["deliveries"],
-                note["at"],
-            )
-        elif note["what"] in ("ack", "fail") and who in open_by:
-            handled.append(open_by.pop(who)._replace(outcome=note["what"], end_us=note["at"]))
-    return handled + list(open_by.values())
+            at = note["position"]
+            starts[at] = min(note["at"], starts.get(at, note["at"]))
+    return starts
 
 
 class Phase(NamedTuple):
@@ -86,11 +87,8 @@ class Phase(NamedTuple):
 
 def speeds(told: Told, lines: Sequence[Line], phases: Sequence[Phase]) -> list[Latency]:
     """From intended send to the handler's first start, lines that are no poison."""
-    starts: dict[int, int] = {}
-    for record in told.handled:
-        starts[record.position] = min(record.start_us, starts.get(record.position, 1 << 62))
     waits: list[list[int]] = [[] for _ in phases]
-    for position, start in starts.items():
+    for position, start in told.started_us.items():
         line = told.line_at.get(position)
         if line is None or lines[line].poison:
             continue
@@ -100,10 +98,26 @@ def speeds(told: Told, lines: Sequence[Line], phases: Sequence[Phase]) -> list[L
     return [latency(found) for found in waits]
 
 
-def judged(told: Told, dead: Iterable[int], kills: Sequence[Kill], max_attempts: int) -> Account:
-    return audit(
-        Story(told.pushed, told.handled, frozenset(dead), kills, max_attempts, told.unconfirmed)
-    )
+def judged(
+    folder: Path,
+    told: Told,
+    dead: Iterable[int],
+    kills: Sequence[Kill],
+    limits: Mapping[str, Any],
+) -> Account:
+    """By the histories of all processes, and by what became of the plan's lines."""
+    events: list[HistoryLine] = [
+        {"t": kill.at_us, "client": RUN, "op": "kill", "phase": OK, "who": kill.who}
+        for kill in kills
+    ]
+    run = Writer(events.append, now_us)
+    run.event("limits", **limits)
+    listing = run.invoke("operator", "parked", group=GROUP, lane="dead")
+    run.ok(listing, parked=[{"from": at, "to": at} for at in dead], more=False)
+    run.event("end", drained=True)
+    account = audit(merged(events, read(*sorted(folder.glob(f"*{HISTORY}")))))
+    missing = [Breach(CONFIRMED, what) for what in told.unconfirmed]
+    return account._replace(breaches=[*account.breaches, *missing])
 
 
 def report(
@@ -111,16 +125,17 @@ def report(
 ) -> str:
     """The account in words."""
     victims = ", ".join(kill.who for kill in kills)
+    again = account.deliveries - account.pushed
     restarts = sum(kill.who == DAEMON for kill in kills)
     rows = [
         ("pushed and confirmed", f"{account.pushed:,}", ""),
-        ("acked", f"{account.acked:,}", f"{account.again} of the deliveries were repeats"),
+        ("acked", f"{account.settled:,}", f"{again} of the deliveries were repeats"),
         ("dead", f"{account.dead:,}", f"each seen failing {attempts} times, less those killed"),
         ("failures", f"{account.failures:,}", "each set aside, retried when idle"),
         ("boots", f"{account.boots}", f"{restarts} restart"),
         ("killed with -9", f"{len(kills)}", victims),
     ]
-    lines = ["", "The account, from what the consumers wrote down:"]
+    lines = ["", "The account, from what went over the sockets:"]
     lines += [f"  {name:22}{number:>8}  {text}".rstrip() for name, number, text in rows]
     lines += ["", "From intended send to handler start, lines that are no poison:"]
     lines += [f"  {name:44}{speed}" for name, speed in phases if speed.messages]

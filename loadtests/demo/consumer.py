@@ -14,10 +14,10 @@ from collections import Counter
 from pathlib import Path
 
 import layby
+from loadtests.demo.closing import GROUP
 from loadtests.demo.lines import identity
-from loadtests.demo.records import Record
+from loadtests.demo.records import Record, taped
 
-GROUP = "demo"
 WORD = re.compile(rb"[A-Za-z]{3,}")
 
 
@@ -64,7 +64,7 @@ def consume(client: layby.Client, record: Record) -> None:
 def main(url: str, name: str, record: str) -> None:
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("layby").setLevel(logging.CRITICAL)
-    with Record(Path(record)) as written, layby.connect(url, name=name) as client:
+    with Record(Path(record)) as written, taped(url, name, Path(record)) as client:
         signal.signal(signal.SIGTERM, lambda *_: client.stop())
         consume(client, written)
         written.note("left")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from loadtests.demo.records import now_us
 from loadtests.latency import Latency, latency
+from tests.audit.tape import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

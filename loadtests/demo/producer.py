@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-import layby
 from loadtests.demo.lines import HISTORY_SHARE, Line
-from loadtests.demo.records import Record, now_us
+from loadtests.demo.records import Record, taped
+from tests.audit.tape import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import layby
 
 
 PAUSE_US = 3_000_000
@@ -88,7 +90,7 @@ def send_all(client: layby.Client, lines: Sequence[Line], period_us: int, record
 
 
 def main(url: str, lines: str, period_us: str, record: str) -> None:
-    with Record(Path(record)) as written, layby.connect(url, name="producer") as client:
+    with Record(Path(record)) as written, taped(url, "producer", Path(record)) as client:
         send_all(client, read_lines(Path(lines)), int(period_us), written)
 
 

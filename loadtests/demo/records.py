@@ -1,24 +1,38 @@
 """What each process of the demo writes down, line by line, while it acts.
 
 Owns the form of the records: append-only files of JSON lines, each written by one call, so that a
-kill -9 loses nothing that was acted on. Must never know what the lines mean.
+kill -9 loses nothing that was acted on. Must never know what the lines mean. Beside each record
+lies a history of what went over the process's socket, in the form that the auditor reads.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
+
+import layby
+from tests.audit.history import Appender
+from tests.audit.library_tape import tape_client
+from tests.audit.tape import LiveTape, now_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+HISTORY = ".history"
 
-def now_us() -> int:
-    """One clock for all processes of the machine; it never goes back."""
-    return time.monotonic_ns() // 1_000
+
+@contextmanager
+def taped(url: str, name: str, record: Path) -> Iterator[layby.Client]:
+    """A client whose history is written next to its record."""
+    with (
+        Appender(record.with_suffix(HISTORY)) as history,
+        layby.connect(url, name=name) as client,
+    ):
+        tape_client(client, LiveTape(name, history))
+        yield client
 
 
 class Record:

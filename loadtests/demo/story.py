@@ -12,14 +12,14 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from loadtests.audit import DAEMON, Kill
 from loadtests.daemon import DaemonProcess, command
-from loadtests.demo.closing import Phase
-from loadtests.demo.consumer import GROUP
+from loadtests.demo.closing import GROUP, Kill, Phase
 from loadtests.demo.lines import CLEAN_SHARE, HISTORY_SHARE
 from loadtests.demo.picture import Picture
 from loadtests.demo.producer import write_lines
-from loadtests.demo.records import Follower, now_us
+from loadtests.demo.records import Follower
+from tests.audit.history import DAEMON
+from tests.audit.tape import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,6 @@ SEND_S = 60.0
 FRAME_S = 0.1
 START_S = 20.0
 FINISH_S = 20.0
-GRACE_US = 500_000
 CONSUMERS = ("anna", "ben", "carla", "dimitri", "emma", "felix")
 CONSUMER_DIES, ANOTHER_JOINS, DAEMON_DIES = 0.75, 0.8, 0.875
 VICTIM, LATECOMER = "ben", "gina"
@@ -43,6 +42,8 @@ SETTINGS = {
     "groups.backoff": "[300ms, 700ms, 1500ms]",
     "groups.max_attempts": ATTEMPTS,
 }
+LIMITS = {"max_attempts": ATTEMPTS, "backoff_ms": [300, 700, 1500], "lease_ms": 2_000}
+"""The same, as the auditor is told."""
 
 
 class TooSlow(Exception):
@@ -159,13 +160,13 @@ class Play:
         at_us = now_us()
         self._consumers[VICTIM].kill()
         self._consumers[VICTIM].wait()
-        self.kills.append(Kill(VICTIM, at_us, now_us()))
+        self.kills.append(Kill(VICTIM, at_us))
         self.picture.consumers[VICTIM].state = "killed"
 
     def _kill_daemon(self) -> None:
         at_us = now_us()
         self._daemon.restart()
-        self.kills.append(Kill(DAEMON, at_us, now_us() + GRACE_US))
+        self.kills.append(Kill(DAEMON, at_us))
         self._screen.say(f"the daemon serves again after {(now_us() - at_us) / 1e6:.1f} s")
 
     def _leave(self) -> None:

@@ -43,10 +43,13 @@ class Table:
         self._book = book
         self._handling_us = limits.get("max_handling_ms", 0) * MS
         self._held: dict[str, list[Grant]] = defaultdict(list)
+        self._disowned: dict[tuple[str, int], int] = {}
+        self._left: dict[str, int] = {}
 
     def _of(self, session: str, now: int) -> list[Grant]:
-        """Those that may still last."""
-        held = self._held[session] = [one for one in self._held[session] if one.end_us >= now]
+        """Those that may still last, and matter."""
+        held = [one for one in self._held[session] if one.end_us >= now and one.open]
+        self._held[session] = held
         return held
 
     # ---- a request leaves
@@ -58,8 +61,11 @@ class Table:
         if call.get("working"):
             self._working(session, call)
         if call.asked["op"] == "goodbye":
+            self._left[session] = call.t0
             self._end(session, call.t0, 0)
         elif call.get("got") is not None and call.asked["op"] == "poll":
+            for n in range(call["got"] + 1, call["n"]):
+                self._disowned.setdefault((session, n), call.t0)
             self._end(session, call.t0, call["got"])
 
     def _told(self, lease: str, ranges: list[int], now: int) -> None:
@@ -68,6 +74,7 @@ class Table:
         if grant is not None:
             for at in positions(ranges):
                 grant.closed.setdefault(at, now)
+                grant.open.discard(at)
 
     def _end(self, session: str, now: int, heard: int) -> None:
         """Of answers behind `heard` the consumer says that it did not hear."""
@@ -94,8 +101,16 @@ class Table:
         for told in call.said("leases") or ():
             grant = self._book.leases.get(told["lease"])
             if grant is not None and not grant.end_us:
-                grant.end_us = grant.low + grant.lease_us
+                grant.end_us = self._lasts(session, grant, call)
                 self._held[session].append(grant)
+
+    def _lasts(self, session: str, grant: Grant, call: Call) -> int:
+        """Its length, unless the consumer has given up the poll, or left, before it heard of it."""
+        until = grant.low + grant.lease_us
+        if grant.n:
+            until = min(until, self._disowned.get((session, grant.n), NEVER))
+        left = self._left.get(session, 0)
+        return min(until, left) if left >= call.t0 else until
 
     def _go_on(self, session: str, call: Call) -> None:
         """A report that was answered in time moved the end of all leases of its session."""

@@ -51,8 +51,8 @@ class Failing:
             for one, other in pairwise(past.grants):
                 yield from self._between(position, past, one, other)
             yield from self._confirmed(position, past)
-        for position, listing in self._dead.items():
-            yield from self._died(position, listing)
+        for position, (listing, told) in self._dead.items():
+            yield from self._died(position, listing, told)
 
     def _retried(self, position: int, since: int, until: int) -> bool:
         calls = self._retries.get(position, ())
@@ -110,7 +110,8 @@ class Failing:
 
     # ---- the dead
 
-    def _died(self, position: int, listing: Call) -> Iterator[Breach]:
+    def _died(self, position: int, listing: Call, told: int | None) -> Iterator[Breach]:
+        """`told` are the attempts that the broker itself lists."""
         past = self._book.pasts.get(position)
         outcomes = past.outcomes if past else []
         for outcome in outcomes:
@@ -119,7 +120,13 @@ class Failing:
                 yield Breach(DEAD, text, [*outcome.call.lines, *listing.lines])
         if any(one.what == REJECT and not one.void for one in outcomes):
             return
-        if not self._attempts_max or self._retries.get(position):
+        if not self._attempts_max:
+            return
+        if told is not None and told < self._attempts_max:
+            text = f"{position} is dead after {told} attempts, of {self._attempts_max}"
+            yield Breach(DEAD, text, listing.lines)
+            return
+        if self._retries.get(position):
             return
         last = past.grants[-1] if past and past.grants else None
         had = last.attempts.get(position, 0) + 1 if last else 0
@@ -160,14 +167,14 @@ def _meddled(past: Past, one: Grant, other: Grant) -> bool:
     )
 
 
-def _listed_dead(case: Case, group: str) -> dict[int, Call]:
-    found: dict[int, Call] = {}
+def _listed_dead(case: Case, group: str) -> dict[int, tuple[Call, int | None]]:
+    found: dict[int, tuple[Call, int | None]] = {}
     for call in case.of("parked"):
         if call["group"] == group and call["lane"] == "dead" and call.ok:
             for row in call.said("parked"):
                 if not _damaged(row.get("history", ())):
                     for at in range(row["from"], row["to"] + 1):
-                        found[at] = call
+                        found[at] = call, row.get("attempts")
     return found
 
 

@@ -28,7 +28,8 @@ ACK, FAILED, DEFER, RELEASE, REJECT = "ack", "fail", "defer", "release", "reject
 class Grant:
     """A lease. `low` and `high`: the broker gave it between these. `limits` holds, by position,
     when a message may be taken for being worked on too long; `closed`, when its holder first told
-    an outcome of it; `end_us`, before when the lease cannot have ended otherwise."""
+    an outcome of it; `open` is what it told none of; `end_us`, before when the lease
+    cannot have ended otherwise."""
 
     __slots__ = (
         "alone",
@@ -47,6 +48,7 @@ class Grant:
         "low",
         "n",
         "number",
+        "open",
         "places",
         "session",
         "topic",
@@ -68,6 +70,7 @@ class Grant:
         failed, times = told.get("attempts") or (), told.get("deliveries") or ()
         self.attempts = dict(zip(self.places, failed, strict=False))
         self.deliveries = dict(zip(self.places, times, strict=False))
+        self.open = set(self.places)
         self.low = 0
         self.high: int = line["t"]
         self.end_us = 0

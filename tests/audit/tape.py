@@ -7,6 +7,7 @@ are read afterwards, so that the tape costs the run little. Must never judge.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,15 @@ def now_us() -> int:
 
 
 class Tape:
-    """Of one client, whatever connections it makes. One thread at a time may write."""
+    """Of one client, whatever connections it makes. Any of its threads may write."""
 
     def __init__(self, client: str) -> None:
         self.client = client
         self._entries: list[tuple[int, bool, Frames]] = []
 
-    def sent(self, frames: Sequence[Any]) -> None:
-        """To be called before they are sent."""
-        self._entries.append((now_us(), True, [bytes(frame) for frame in frames]))
+    def sent(self, frames: Sequence[Any], at_us: int = 0) -> None:
+        """`at_us`: a moment before they were sent; now, if they are still to be sent."""
+        self._entries.append((at_us or now_us(), True, [bytes(frame) for frame in frames]))
 
     def received(self, frames: Sequence[Any]) -> None:
         self._entries.append((now_us(), False, [bytes(frame) for frame in frames]))
@@ -50,6 +51,25 @@ class Tape:
             (reading.sent if outgoing else reading.received)(frames)
         reading.close()
         return lines
+
+
+class LiveTape(Tape):
+    """Reads while it runs, for a process that may be killed: each line is handed on at once."""
+
+    def __init__(self, client: str, sink: Callable[[Line], object]) -> None:
+        super().__init__(client)
+        self._mutex = threading.Lock()
+        self._reading = Reading(client, sink)
+
+    def sent(self, frames: Sequence[Any], at_us: int = 0) -> None:
+        with self._mutex:
+            self._reading.at_us = at_us or now_us()
+            self._reading.sent([bytes(frame) for frame in frames])
+
+    def received(self, frames: Sequence[Any]) -> None:
+        with self._mutex:
+            self._reading.at_us = now_us()
+            self._reading.received([bytes(frame) for frame in frames])
 
 
 class TapedSocket:
@@ -160,31 +180,3 @@ def _plain(key: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(key, inner) for inner in value]
     return value
-
-
-def tape_library(module: Any, tape: Tape) -> Callable[[], None]:
-    """Puts the tape below the sockets that `layby` makes from now on; gives what undoes it.
-    `module` is layby._io, where they are made."""
-    plain = module.Dealer
-
-    class Taped(plain):  # type: ignore[misc]
-        _again: object = None
-
-        def send(self, frames: Any) -> bool:
-            if frames is not self._again:
-                tape.sent(frames)
-            done: bool = super().send(frames)
-            self._again = None if done else frames
-            return done
-
-        def receive(self) -> Any:
-            frames = super().receive()
-            if frames is not None:
-                tape.received(frames)
-            return frames
-
-    def undo() -> None:
-        module.Dealer = plain
-
-    module.Dealer = Taped
-    return undo

@@ -162,6 +162,21 @@ class TestHolder:
         told.writer.ok(call, boot=1, leases=[told.lease(1, deliveries=[2])], refused=[])
         assert told.broken() == set()
 
+    @pytest.mark.parametrize("how", ["given up", "left"])
+    def test_an_answer_that_came_too_late_is_no_hold(self, how: str):
+        """The next poll said that it was not heard, and brought the message again."""
+        told = Told().pushed(1)
+        asked = {"group": "g", "session": "aa", "n": 1, "got": 0, "messages": 9}
+        call = told.writer.invoke("a", "poll", **asked)
+        if how == "left":
+            told.call("a", "goodbye", {}, group="g", session="aa")
+        late, again = told.lease(1), told.lease(1, deliveries=[2])
+        told.poll("a", again, session="aa" if how == "given up" else "bb", n=2, got=0)
+        told.lines[-1]["n"] = 2
+        told.now += 1
+        told.writer.ok(call, boot=1, n=1, leases=[late], refused=[])
+        assert told.broken() == set()
+
     def test_the_same_lease_for_two(self):
         told = Told().pushed(1)
         lease = told.lease(1)

@@ -83,16 +83,22 @@ class TestFailing:
 
 
 class TestDead:
-    def listed(self, told: Told) -> set[str]:
-        row = {"from": 1, "to": 1, "history": []}
+    def listed(self, told: Told, **more: int) -> set[str]:
+        row = {"from": 1, "to": 1, "history": []} | more
         told.call("o", "parked", {"parked": [row], "more": False}, group="g", lane="dead")
         return told.broken()
 
     def test_too_early(self):
         assert self.listed(TestFailing().failed()) == {failing.DEAD}
 
+    def test_too_early_by_the_brokers_own_account(self):
+        told = TestFailing().failed()
+        for _ in range(2):
+            told.call("b", "poll", None, group="g", messages=9)
+        assert self.listed(told, attempts=2) == {failing.DEAD}
+
     def test_with_all_its_attempts(self):
-        assert self.listed(TestFailing().failed(max_attempts=1)) == set()
+        assert self.listed(TestFailing().failed(max_attempts=1), attempts=1) == set()
 
     def test_with_answers_that_nobody_heard(self):
         told = TestFailing().failed()

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Told:
     """Each verb writes a whole call, sent at `now` and answered one later."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: str = "g") -> None:
+        self.group = group
         self.lines: list[Line] = []
         self.now = 0
         self.boot = 1
@@ -64,7 +65,7 @@ class Told:
 
     def poll(self, client: str, *leases: dict[str, Any], **fields: Any) -> str:
         """Gives the id of the last lease."""
-        usual = {"group": "g", "topics": ["*"], "messages": 100}
+        usual = {"group": self.group, "topics": ["*"], "messages": 100}
         self.call(client, "poll", {"leases": list(leases), "refused": []}, **usual | fields)
         return leases[-1]["lease"] if leases else ""
 
@@ -75,17 +76,21 @@ class Told:
         entry = {"lease": lease, "ranges": ranges, "outcome": outcome}
         entry |= {key: fields.pop(key) for key in ("delay_ms",) if key in fields}
         self.call(
-            client, "settle", fields.pop("answer", {"refused": []}), group="g", settle=[entry]
+            client,
+            "settle",
+            fields.pop("answer", {"refused": []}),
+            group=self.group,
+            settle=[entry],
         )
 
     def counted(self, **left: int) -> None:
         """What the broker counts in the group."""
         counts = {"waiting": 0, "out": 0, "deferred": 0, "dead": 0}
-        self.call("o", "group", counts | left, group="g")
+        self.call("o", "group", counts | left, group=self.group)
 
     def operate(self, verb: str, lane: str, **answer: object) -> None:
         """On message 1."""
-        asked = {"group": "g", "lane": lane, "ranges": [1, 1]}
+        asked = {"group": self.group, "lane": lane, "ranges": [1, 1]}
         self.call("o", verb, {"done": 1, "missing": []} | answer, **asked)
 
     def restart(self) -> None:

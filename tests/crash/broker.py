@@ -7,6 +7,7 @@ new interpreter takes; what runs in it is the command's own code.)
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -100,6 +101,7 @@ class Broker:
         try:
             log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             os.dup2(log, 2)
+            logging.disable(logging.NOTSET)
             if self._orders:
                 shim.start(self._orders)
             os._exit(cli._serve(self._config))

@@ -41,7 +41,7 @@ def examine(path: Path, known: Knowledge, config: Config) -> list[str]:
         try:
             exam = Examination(store, known)
             found += exam.problems()
-            found += found or goes_on(store, fence, config, known, exam.positions)
+            found += found or goes_on(store, fence, config, known, exam.positions, exam.is_pinned())
         finally:
             store.close()
     except StoreError as error:
@@ -67,6 +67,8 @@ class Examination:
         """Where each message stands in the log."""
         self._done: dict[str, set[int]] = {}
         """By group; what is parked counts as done."""
+        self._in_log: set[int] = set()
+        """What is parked without its bytes, for want of room, and so pins the log."""
 
     def problems(self) -> list[str]:
         found = list(self._log())
@@ -123,6 +125,13 @@ class Examination:
     def _is_live(self, state: GroupState, position: int) -> bool:
         return position >= state.record.start and position not in self._done[state.record.name]
 
+    def is_pinned(self) -> bool:
+        oldest = self._store._log.segments[0]
+        span = range(oldest.base, oldest.end)
+        groups = self._groups.values()
+        waits = any(self._is_live(state, position) for state in groups for position in span)
+        return waits or not self._in_log.isdisjoint(span)
+
     # ---- groups
 
     def _group(self, state: GroupState, group: Group) -> Iterator[str]:
@@ -138,6 +147,8 @@ class Examination:
         for records_of in parked.values():
             for record in records_of.values():
                 yield from self._parked_bytes(record)
+                if record.in_log:
+                    self._in_log.update(range(record.first, record.last + 1))
         counts = (state.deferred, state.dead)
         if counts != tuple(map(len, parked.values())):
             yield f"counts {counts} of deferred and dead, has {[*map(len, parked.values())]}"

@@ -16,6 +16,7 @@ from laybyd.core.types import Caller
 from laybyd.scheduler.appends import Appends
 from laybyd.scheduler.bodies import Bodies, buffer_of
 from laybyd.store import records
+from laybyd.store.base import Full
 
 if TYPE_CHECKING:
     from laybyd.core.settings import CoreSettings
@@ -95,7 +96,10 @@ class Host:
         appends = Appends(MAX_BLOCK, 1)
         appends.add(push)
         (placed,) = appends.take(self._clock.now_us()).placed
-        rows = self._store.append(self._fence, [placed.block], self._clock.now_us()).rows
+        try:
+            rows = self._store.append(self._fence, [placed.block], self._clock.now_us()).rows
+        except Full as full:
+            return [ev.NotStored((push,), "store_full", str(full))]
         return [ev.NewRows(rows), ev.Stored(((push, rows[0].first),))]
 
     def _body_of(self, park: fx.Park) -> bytes | None:

@@ -58,10 +58,15 @@ def judged(made: Recording, image: Image, place: Path) -> list[str]:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     image.write(made.root, place)
+    return in_a_child(place / made.store.relative_to(made.root), made.known)
+
+
+def in_a_child(store: Path, known: Knowledge) -> list[str]:
+    """What a child that recovers the store finds wrong, or how it ended."""
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:
-        _child(made, place, writer)
+        _child(store, known, writer)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         told = pipe.read()
@@ -72,15 +77,15 @@ def judged(made: Recording, image: Image, place: Path) -> list[str]:
     return [str(problem) for problem in json.loads(told)]
 
 
-def _child(made: Recording, place: Path, writer: int) -> None:
+def _child(store: Path, known: Knowledge, writer: int) -> None:
     try:
         signal.alarm(CHILD_S)
-        store = place / made.store.relative_to(made.root)
         try:
-            found = examine(store, made.known, config(store, "ipc://nowhere"))
+            found = examine(store, known, config(store, "ipc://nowhere"))
         except Exception:
             found = [traceback.format_exc()]
-        os.write(writer, json.dumps(found[:20]).encode()[:60_000])
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(json.dumps(found[:20]).encode())
         os._exit(0)
     finally:
         os._exit(99)

@@ -6,8 +6,8 @@
    LAYBY_SHIM_LOG    append a record of each call that succeeded: head, then path or data
    LAYBY_SHIM_FLUSH  microseconds that every flush takes longer, so that who does not wait is seen
    LAYBY_SHIM_FAULT  "class:nth:errno[:times]": fail the nth call of the class (and the next ones);
-                     errno 0 makes a write short. Classes: Write Flush Open Rename Truncate Unlink
-                     Map, and Alloc for malloc
+                     errno 0 makes a write short. Classes: Write, D for a write that is its own
+                     flush, Flush Open Rename Truncate Unlink Map, and Alloc for malloc
    LAYBY_SHIM_COUNTS a file of 128 longs: how often each class was called, at its letter; at 0, how
                      often a call was made to fail
 
@@ -170,7 +170,7 @@ static size_t total(const struct iovec *parts, int count)
 static ssize_t write_all(int fd, const struct iovec *parts, int count, off_t at, int placed)
 {
     struct iovec half;
-    int code = fails('W');
+    int code = fails(known[fd] & DSYNC ? 'D' : 'W');
     if (code > 0) return errno = code, -1;
     if (code == SHORT) {
         half = (struct iovec){parts->iov_base, total(parts, 1) / 2};

@@ -42,7 +42,7 @@ def memory_place() -> str | None:
 def run(seed: int, count: int) -> dict[str, Any]:
     """Both recordings of a seed, `count` images in all."""
     began = time.monotonic()
-    _settle_in()
+    settle_in()
     home = Path(tempfile.mkdtemp(prefix="layby-crash-", dir=memory_place()))
     covered: Counter[str] = Counter()
     failures: list[dict[str, Any]] = []
@@ -71,14 +71,14 @@ def run(seed: int, count: int) -> dict[str, Any]:
 
 def again(path: Path, count: int) -> dict[str, Any]:
     """The images of a recording that was kept."""
-    _settle_in()
+    settle_in()
     made = pickle.loads(path.read_bytes())
     with tempfile.TemporaryDirectory(prefix="layby-crash-", dir=memory_place()) as home:
         failures = _failures(made, Path(home), path.stem, count)
     return {"count": count, "failures": failures[:TOLD], "failed": len(failures), "covered": {}}
 
 
-def _settle_in() -> None:
+def settle_in() -> None:
     """What is here for good is not looked at by each child's collector again."""
     broker.make_tiny()
     logging.disable(logging.CRITICAL)

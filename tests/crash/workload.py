@@ -29,6 +29,10 @@ LIVE_FAILURES = 40
 """In one boot: more would look like an outage, in which failures are not counted."""
 
 
+class Nameless(Exception):
+    """A refusal that does not say of what: the broker could not even read the request."""
+
+
 class Flight(NamedTuple):
     """A request that has no answer yet."""
 
@@ -53,10 +57,13 @@ class Workload:
         self._made: set[str] = set()
 
     def begin(self) -> None:
-        """The daemon has been started (again): nothing is under way."""
+        """The daemon has been started (again): nothing is under way. Every group is made now, for
+        one that is made later begins at what the log still holds."""
         self._flights.clear()
         self._pushes.clear()
         self._failures = LIVE_FAILURES
+        for group in GROUPS:
+            self.work(group, 1)
 
     def round(self) -> None:
         """Some pushes, and settles of what a group gets, answered in whatever order."""
@@ -116,8 +123,9 @@ class Workload:
         """Poll once, and send outcomes for all that comes, in one or two requests."""
         self._mark(do="poll", group=group)
         fields = {"group": group, "topics": ["app.*"], "messages": messages, "bytes": 1 << 20}
-        self._flights[self.broker.peer.send("poll", wait_ms=20, **fields)] = Flight()
-        found = self._wait_for_poll()
+        found = self._answer_to_poll(self.broker.peer.send("poll", wait_ms=20, **fields))
+        if found is None:
+            return
         if group not in self._made:
             self._made.add(group)
             self._mark(do="made", group=group)
@@ -152,19 +160,26 @@ class Workload:
         while self._flights or self._pushes:
             self._take(self.broker.answer(ANSWER_S))
 
-    def _wait_for_poll(self) -> list[Any]:
+    def _answer_to_poll(self, ident: bytes) -> list[Any] | None:
+        """What came, or None when it was refused."""
         while True:
             answer = self.broker.answer(ANSWER_S)
-            if "leases" in answer.map:
-                del self._flights[answer["id"]]
+            if answer.map.get("id") != ident:
+                self._take(answer)
+            elif answer["ok"]:
                 return deliveries(answer)
-            self._take(answer)
+            else:
+                self.refusals.append(answer["code"])
+                return None
 
     def _take(self, answer: Any) -> None:
         if answer.map.get("op") == "confirm":
             self._confirmed(answer)
         elif not answer["ok"] and "producer" in answer.map:
             self._push_refused(answer)
+        elif "id" not in answer.map:
+            self.refusals.append(answer["code"])
+            raise Nameless(answer["text"])
         else:
             self._answered(self._flights.pop(answer["id"]), answer)
 

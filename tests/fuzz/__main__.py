@@ -1,4 +1,4 @@
-"""python -m tests.fuzz wire|client|zmtp --count N --seed S: as much of it as told, and an account.
+"""python -m tests.fuzz wire|client --count N --seed S: as much of it as told, and an account.
 
 Progress goes to stderr; the last line of stdout is the account, in JSON. It exits 1 when a promise
 was broken. A failure names its seed: `--seed S --count 1` plays that one again, to the byte.
@@ -10,17 +10,17 @@ import argparse
 import math
 import sys
 
-from tests.fuzz import wire
+from tests.fuzz import answers, wire
 from tests.fuzz.runs import Account, run
 
-METHODS = {"wire": wire}
+METHODS = {"wire": wire, "client": answers}
 COUNT = 1_000_000
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("method", choices=["wire", "client", "zmtp"])
-    parser.add_argument("--count", type=int, help="vectors, or connections")
+    parser.add_argument("method", choices=sorted(METHODS))
+    parser.add_argument("--count", type=int, help="mutated messages")
     parser.add_argument("--seed", type=int, default=1, help="the first; worlds go up from it")
     parser.add_argument("--seconds", type=float, help="begin nothing more after so long")
     parser.add_argument("--workers", type=int, default=2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import zmq
 
@@ -24,6 +25,10 @@ PATIENCE_US = 700_000
 WAIT_MS = 150
 SLICE_MS = 20
 WINDOW = 16
+SLOW_MS = 700
+"""Now and then a consumer works so long; its lease is longer."""
+
+POISON_EVERY = 100
 PADDING = b"." * 120
 
 
@@ -92,6 +97,8 @@ class Lone(Client):
     """Level 1: one message at a time, without a number; what may have been stored is not sent
     again, for then it might be there twice."""
 
+    topic = "app.lone"
+    gap_ms = 20.0
     pushed = 0
 
     def turn(self) -> None:
@@ -100,8 +107,15 @@ class Lone(Client):
             return
         self.pushed += 1
         data = b"%s-%d %s" % (self.name.encode(), self.pushed, PADDING)
-        self.ask("push", topic="app.lone", data=data)
-        self.pause(self.chance.uniform(0, 20))
+        self.ask("push", topic=self.topic, data=data)
+        self.pause(self.chance.uniform(0, self.gap_ms))
+
+
+class Trickle(Lone):
+    """So little that there are always idle handlers."""
+
+    topic = "slow.lone"
+    gap_ms = 500.0
 
 
 class Sequencer(Client):
@@ -160,13 +174,15 @@ class Sequencer(Client):
 
 
 class Handler:
-    """What becomes of a message in a consumer's hands, by chance."""
+    """What becomes of a message in a consumer's hands, by chance; some always fail."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
 
-    def outcome(self) -> tuple[str, int]:
+    def outcome(self, data: bytes) -> tuple[str, int]:
         """And the delay, for a `defer`."""
+        if crc32(data) % POISON_EVERY == 0:
+            return "fail", 0
         drawn = self._chance.random()
         if drawn < 0.02:
             return "fail", 0
@@ -182,6 +198,8 @@ class Consumer(Client):
     they are answered. Now and then it forgets what it holds and comes back as somebody else."""
 
     group = "bare"
+    topics = ("app.*",)
+    slow = 0.02
 
     def __init__(self, url: str, name: str, seed: int) -> None:
         super().__init__(url, name, seed)
@@ -203,7 +221,7 @@ class Consumer(Client):
         answer = self.ask(
             "poll",
             group=self.group,
-            topics=["app.*"],
+            topics=list(self.topics),
             session=self._session,
             n=self._n,
             got=self._got,
@@ -222,7 +240,17 @@ class Consumer(Client):
         if found and not self.closing and self.chance.random() < 0.02:
             self._begin()
             return
+        if found and not self.closing and self.chance.random() < self.slow:
+            self.pause(SLOW_MS)
         for got in found:
-            outcome, delay_ms = self._handler.outcome()
+            outcome, delay_ms = self._handler.outcome(got.data)
             entry = {"lease": got.lease, "ranges": [got.position] * 2, "outcome": outcome}
             self._outcomes.append(entry | ({"delay_ms": delay_ms} if delay_ms else {}))
+
+
+class SlowConsumer(Consumer):
+    """Others are idle meanwhile: a lease that ends too early shows."""
+
+    group = "slow"
+    topics = ("slow.*",)
+    slow = 0.5

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import TYPE_CHECKING
 
 import layby
-import layby._io
-from tests.audit.tape import Tape, tape_library
+from tests.audit.library_tape import tape_client
+from tests.audit.tape import Tape
 from tests.kills.bare import PADDING, Handler
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PUSH_S = 0.8
 PAUSE_S = 0.02
-_making = threading.Lock()
+SLOW_S = 1.4
+"""Now and then a handler takes longer than its lease, which the library keeps alive."""
 
 
 class LibraryClient(threading.Thread):
     """`act` is what the application does until it is told to end."""
+
+    closing = False
 
     def __init__(self, url: str, name: str, seed: int) -> None:
         super().__init__(name=name, daemon=True)
@@ -32,15 +31,8 @@ class LibraryClient(threading.Thread):
         self.chance = random.Random(f"{seed} {name}")
         self.error: BaseException | None = None
         self.over = threading.Event()
-        self.client = self._taped(lambda: layby.connect(url, name=name, timeout=20.0))
-
-    def _taped(self, connect: Callable[[], layby.Client]) -> layby.Client:
-        with _making:
-            undo = tape_library(layby._io, self.tape)
-            try:
-                return connect()
-            finally:
-                undo()
+        self.client = layby.connect(url, name=name, timeout=20.0)
+        tape_client(self.client, self.tape)
 
     def run(self) -> None:
         try:
@@ -64,7 +56,6 @@ class Pusher(LibraryClient):
     """Pushes one by one, and in blocks; a push of unknown outcome is pushed again as the library
     offers it, until it is confirmed."""
 
-    closing = False
     pushed = 0
 
     def act(self) -> None:
@@ -101,12 +92,16 @@ class Worker(LibraryClient):
     """Consumes as a member of a group; what becomes of each message is up to chance."""
 
     group = "library"
+    topic = "app.*"
+    slow = 0.001
 
     def act(self) -> None:
         handler = Handler(self.chance)
-        with self.client.consume("app.*", group=self.group) as consumer:
+        with self.client.consume(self.topic, group=self.group) as consumer:
             for message in consumer:
-                outcome, delay_ms = handler.outcome()
+                if not self.closing and self.chance.random() < self.slow:
+                    self.over.wait(SLOW_S)
+                outcome, delay_ms = handler.outcome(message.data)
                 if outcome == "ack":
                     message.ack()
                 elif outcome == "fail":
@@ -117,3 +112,11 @@ class Worker(LibraryClient):
                     message.release()
                 else:
                     message.reject("by chance")
+
+
+class SlowWorker(Worker):
+    """Its reports keep its leases, whoever is idle meanwhile."""
+
+    group = "slow"
+    topic = "slow.*"
+    slow = 0.3

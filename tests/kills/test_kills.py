@@ -31,7 +31,7 @@ def _quiet() -> Iterator[None]:
 
 def test_forty_kills(tmp_path: Path):
     run = kill_loops(tmp_path, SEED, LOOPS, print)
-    assert run.account.faults == []
+    assert run.failures == []
     assert (run.faults["kills"], run.faults["stops"]) == (LOOPS, LOOPS // STOP_EVERY)
     assert run.account.pushed > 1_000
     assert run.account.settled > run.account.pushed
@@ -40,7 +40,7 @@ def test_forty_kills(tmp_path: Path):
 
 def test_a_black_box_behind_a_bad_line(tmp_path: Path):
     run = black_box(tmp_path, SEED, BLACK_BOX_S, print)
-    assert run.account.faults == []
+    assert run.failures == []
     assert set(run.faults) >= {"cut", "stall", "delay", "drip", "kills"}
     assert run.account.pushed > 500
     assert run.account.settled > run.account.pushed

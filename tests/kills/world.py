@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from loadtests.daemon import DaemonProcess
+from loadtests.daemon import DaemonProcess, NotReady
 from loadtests.wire import NoAnswer, Peer, Refused
 from tests.audit.auditor import audit
 from tests.audit.history import DAEMON, Line, Writer, merged
@@ -44,14 +44,18 @@ LIMITS = {
     "max_out": 1_000_000,
     "max_handling_ms": 30_000,
     "seen_within_ms": 60_000,
+    "live_first_ms": 3_000,
 }
-GROUPS = (bare.Consumer.group, library.Worker.group)
 DRAIN_S = 60.0
 LOOK_S = 0.1
 
 
 class NotDrained(Exception):
     """Something did not end although nothing went wrong any more."""
+
+
+class ClientFailed(Exception):
+    """A client met what it must never meet: a refusal for good, an answer without sense."""
 
 
 class World:
@@ -62,6 +66,7 @@ class World:
         self.seed = seed
         self.boot = 0
         self.clients: list[Any] = []
+        self._groups = [bare.Consumer.group, library.Worker.group]
         self._events: list[Line] = []
         self._run = Writer(self._events.append, now_us)
         self._operator = Tape("operator")
@@ -89,14 +94,30 @@ class World:
         for client in self.clients:
             client.start()
 
+    def join_slow(self, url: str) -> None:
+        """A group with little to do and slow handlers: it needs boots that last."""
+        self._groups.append(bare.SlowConsumer.group)
+        slow = [
+            bare.Trickle(url, "trickle", self.seed),
+            bare.SlowConsumer(url, "emma", self.seed),
+            bare.SlowConsumer(url, "felix", self.seed),
+            library.SlowWorker(url, "gina", self.seed),
+            library.SlowWorker(url, "hugo", self.seed),
+        ]
+        self.clients += slow
+        for client in slow:
+            client.start()
+
     # ---- what goes wrong
 
     def wait(self, seconds: float) -> None:
         """While the clients work; whoever has failed ends the run."""
         self._passed.wait(seconds)
+        if not self.daemon.running:
+            raise NotReady(f"the daemon ended by itself: {self.daemon.log()[-400:]}")
         for client in self.clients:
             if client.error is not None:
-                raise client.error
+                raise ClientFailed(f"{client.name}: {client.error!r}") from client.error
 
     def kill(self) -> None:
         self._run.event("kill", who=DAEMON)
@@ -120,12 +141,12 @@ class World:
         end_us = now_us() + int(DRAIN_S * 1e6)
         while not self._is_drained():
             if now_us() > end_us:
-                raise NotDrained(f"left: {[self._counts(group) for group in GROUPS]}")
+                raise NotDrained(f"left: {[self._counts(group) for group in self._groups]}")
             self.wait(LOOK_S)
         for client in self.clients:
             client.finish()
         self._read_all()
-        for group in GROUPS:
+        for group in self._groups:
             self._list_dead(group)
             self._counts(group)
         self._run.event("end", drained=True)
@@ -135,7 +156,7 @@ class World:
             return False
         if any(isinstance(one, library.Pusher) and one.is_alive() for one in self.clients):
             return False
-        counts = [self._counts(group) for group in GROUPS]
+        counts = [self._counts(group) for group in self._groups]
         return not any(one[key] for one in counts for key in ("waiting", "out", "deferred"))
 
     def _ask(self, op: str, **fields: Any) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from zlib import crc32
 
 import msgpack
 
+from layby.errors import Damaged
+
 Buffer = bytes | bytearray | memoryview
 
 MAGIC = b"LBK1"
@@ -49,11 +51,17 @@ def pack_headers(headers: Mapping[str, str] | None) -> bytes:
 
 
 def unpack_headers(packed: Buffer) -> dict[str, str]:
+    """Nobody but producers has looked at them before. Raises Damaged."""
     if not packed:
         return {}
-    found = msgpack.unpackb(packed)
+    try:
+        found = msgpack.unpackb(packed)
+    except Exception as error:
+        raise Damaged(f"headers cannot be read: {error}") from error
     if not isinstance(found, dict):
-        raise BlockError("headers are not a map")
+        raise Damaged("headers are not a map")
+    if not all(type(text) is str for pair in found.items() for text in pair):
+        raise Damaged("headers are not text")
     return found
 
 

@@ -9,7 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from layby._sequence import Limits
-from layby.errors import TooLarge
+from layby.errors import Damaged, TooLarge
+
+_NAMES = ("pushes_in_flight", "credit_bytes", "max_message", "max_block", "max_messages")
+"""What hello calls the fields of Limits, in their order."""
 
 
 def library_version() -> str:
@@ -23,16 +26,18 @@ def client_fields() -> dict[str, Any]:
     return {"client": f"layby-python {library_version()}"}
 
 
-def as_limits(found: Mapping[str, Any]) -> Limits:
-    """Those of hello; what it leaves out is the protocol's default."""
+def as_limits(found: object) -> Limits:
+    """Those of hello; what it leaves out is the protocol's default. Raises Damaged."""
+    if not isinstance(found, Mapping):
+        raise Damaged("the limits in the broker's hello are not a map")
     usual = Limits()
-    return Limits(
-        pushes=found.get("pushes_in_flight", usual.pushes),
-        bytes=found.get("credit_bytes", usual.bytes),
-        max_message=found.get("max_message", usual.max_message),
-        max_block=found.get("max_block", usual.max_block),
-        max_messages=found.get("max_messages", usual.max_messages),
-    )
+    told = {
+        field: found.get(name, getattr(usual, field))
+        for field, name in zip(Limits._fields, _NAMES, strict=True)
+    }
+    if not all(type(value) is int and value > 0 for value in told.values()):
+        raise Damaged("a limit in the broker's hello is not a positive integer")
+    return Limits(**told)
 
 
 def check_size(body: bytes, limits: Limits) -> None:

@@ -34,6 +34,8 @@ class Piece:
     __slots__ = ("_cuts", "_firsts", "at_us", "block", "messages", "topic")
 
     def __init__(self, topic: str, ranges: Sequence[int], at_us: int, block: Buffer) -> None:
+        if type(topic) is not str:
+            raise TypeError("a topic is not text")
         self.topic = topic
         self.at_us = at_us
         self.block = Block(block)

@@ -17,7 +17,7 @@ from typing import Protocol
 from layby import _wire
 from layby._block import Buffer
 from layby._wire import Answer, Fields
-from layby.errors import Damaged, LaybyError
+from layby.errors import LaybyError
 
 log = logging.getLogger("layby")
 
@@ -98,7 +98,7 @@ class Link:
         try:
             answer = _wire.decode(frames)
             self._dispatch(answer, now)
-        except (Damaged, KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever a broker says, the thread that hears it lives on
             self.damaged += 1
             text = f"an answer of the broker makes no sense and is dropped: {error!r}"
             self.after.append(lambda: log.error("%s", text))

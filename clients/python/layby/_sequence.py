@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from layby._block import Block
 from layby._link import NEVER, Link
 from layby._wire import Answer
-from layby.errors import LaybyError, OutcomeUnknown, Refused, Unreachable, refused
+from layby.errors import Damaged, LaybyError, OutcomeUnknown, Refused, Unreachable, refused
 
 RETRY_S = 0.1
 """Before a refused push is sent again, when the broker names no time."""
@@ -206,14 +206,15 @@ class Sequence:
 
     def _confirmed(self, answer: Answer, now: float) -> None:
         fields = answer.fields
-        first = int(fields["from"])
-        for seq, position in zip(
-            range(first, int(fields["upto"]) + 1), fields["first"], strict=True
-        ):
+        first, upto = int(fields["from"]), int(fields["upto"])
+        positions = [int(position) for position in fields["first"]]
+        if upto - first + 1 != len(positions):
+            raise Damaged("a confirm does not name each push")
+        for seq, position in enumerate(positions, first):
             push = self.window.get(seq)
             if push is not None:
                 self._remove(push)
-                push.done(int(position))
+                push.done(position)
         self._spoken(now)
         self._settle_down()
 

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from layby._sequence import Sequence as PushSequence
 
 
+RETRY_MS_MAX = 60_000
+"""However long a broker says to wait: it may be wrong, and nobody would notice."""
+
+
 class LaybyError(Exception):
     """The root of everything this library raises on purpose."""
 
@@ -149,7 +153,7 @@ class Refused(LaybyError):
         self.retryable = bool(answer.get("retryable", self.retryable))
         self.fault = str(answer.get("fault", ""))
         retry_ms = answer.get("retry_ms", 0)
-        self.retry_ms = retry_ms if isinstance(retry_ms, int) else 0
+        self.retry_ms = min(retry_ms, RETRY_MS_MAX) if isinstance(retry_ms, int) else 0
         self.answer = dict(answer)
 
     def __init_subclass__(cls) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from laybyd.core.events import Event, NewRows, NotStored, Stored, Trimmed
 from laybyd.log import facts
 from laybyd.scheduler.space import SpaceWatch
-from laybyd.store.base import Fence, Full, Store
+from laybyd.store.base import Fence, Full, Postponed, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,10 @@ log = logging.getLogger("laybyd.log")
 
 COMMIT_BYTES = 4 << 20
 """A commit takes no further group once it holds this much (performance: gain ends near 1 MiB)."""
+
+
+POSTPONED_US = 1_000_000
+"""A trim that has to wait for the end of a backup is tried again after this."""
 
 
 class TrimJob(NamedTuple):
@@ -68,6 +72,8 @@ class LogWriter:
         self._fail = fail
         self._jobs: SimpleQueue[Group | TrimJob | ResumeJob | StopJob] = SimpleQueue()
         self._refusing = False
+        self._postponed: list[TrimJob] = []
+        self._trim_at_us = 0
         self._space = SpaceWatch(store)
         self._thread = threading.Thread(target=self._run, name="layby-log", daemon=True)
 
@@ -111,8 +117,19 @@ class LogWriter:
             log.exception("the log writer stopped")
             self._fail(error)
 
+    def _next_job(self) -> Group | TrimJob | ResumeJob | StopJob:
+        """What is queued; trims that were put off come back after a while."""
+        if not self._postponed:
+            return self._jobs.get()
+        while (wait_us := self._trim_at_us - self._now_us()) > 0:
+            try:
+                return self._jobs.get(timeout=wait_us / 1e6)
+            except Empty:
+                continue
+        return self._postponed.pop()
+
     def _turn(self) -> bool:
-        job = self._jobs.get()
+        job = self._next_job()
         groups: list[Group] = []
         size = 0
         while True:
@@ -148,6 +165,11 @@ class LogWriter:
             return
         try:
             start = self._store.trim(self._fence, job.below)
+        except Postponed as busy:
+            log.info("nothing is freed for now: %s", busy, extra=facts("trim_postponed"))
+            self._postponed.append(job)
+            self._trim_at_us = self._now_us() + POSTPONED_US
+            return
         except Full as full:
             log.error("the log could not be trimmed: %s", full, extra=facts("trim_failed"))
             start = self._store.facts().start

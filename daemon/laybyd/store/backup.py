@@ -1,8 +1,11 @@
 """Copies of a store, and a store made of a copy.
 
 Owns the order of copying and what a restore changes. Must never know blocks or delivery rules.
-The log is copied before the state, so the state may know of blocks that the copy lacks: a restore
-takes that out again. Positions behind the copy's end are then used a second time, for other
+
+A store may be copied while a daemon runs it: both have the files open, the engine gives each copy
+one moment's view, and the directory's `hold` keeps the daemon from freeing any of it. The log is
+copied before the state, so the state may know of blocks that the copy lacks: a restore takes that
+out again. Positions behind the copy's end are then used a second time, for other
 messages, so the epoch rises with every restore, and the last segment is sealed: from there on the
 two logs are told apart by their files, too.
 """
@@ -35,6 +38,9 @@ BOOTS_SKIPPED = 1_000
 
 STATE_BYTES = 1 << 34
 
+READ_BYTES = 1 << 35
+"""Address space to read a segment in that may grow meanwhile; no memory."""
+
 Progress = Callable[[str, int, int], None]
 """Called with the file that comes next, the files done and the files in all."""
 
@@ -66,16 +72,12 @@ class RestoreResult(NamedTuple):
 
 
 def backup(source: Path, target: Path, progress: Progress = no_progress) -> BackupResult:
-    """Copy a store that nobody runs. Raises Unavailable, Damaged."""
+    """Copy a store, whether a daemon runs it or not. Raises Unavailable, Damaged."""
     directory = Directory(source)
     if not directory.state.exists():
         raise Unavailable(f"there is no store in {source}")
-    directory.own(make=False)
-    try:
-        with _opened(directory) as (segments, state):
-            return copy_out(segments, state, target, progress)
-    finally:
-        directory.disown()
+    with directory.holding(), _opened(directory) as (segments, state):
+        return _copy_out(segments, state, target, progress)
 
 
 @contextmanager
@@ -85,7 +87,7 @@ def _opened(directory: Directory) -> Iterator[tuple[list[Segment], StateDb]]:
     try:
         for number in range(state.meta.first, state.meta.last + 1):
             path = directory.segment(number)
-            segments.append(Segment(path, _map_bytes(path), readonly=True))
+            segments.append(Segment(path, READ_BYTES, readonly=True))
             check_order(segments)
         yield segments, state
     finally:
@@ -98,8 +100,8 @@ def _map_bytes(path: Path) -> int:
     return (path.stat().st_size if path.exists() else 0) + SLACK_BYTES
 
 
-def copy_out(
-    segments: Sequence[Segment], state: StateDb, target: Path, progress: Progress = no_progress
+def _copy_out(
+    segments: Sequence[Segment], state: StateDb, target: Path, progress: Progress
 ) -> BackupResult:
     """To a directory that does not exist yet; it gets its name when all is in it."""
     with _whole_or_nothing(target) as made:
@@ -126,7 +128,7 @@ def _whole_or_nothing(target: Path) -> Iterator[Path]:
     try:
         if made.exists():
             shutil.rmtree(made)
-        made.mkdir(mode=0o700, parents=True)
+        engine.make_dir(made)
         yield made
         engine.sync(made)
         made.rename(target)

@@ -37,6 +37,10 @@ class InUse(Unavailable):
     """Another process, or another store object of this one, owns it."""
 
 
+class Postponed(Unavailable):
+    """Not now: somebody copies the log. Nothing was done; try again in a moment."""
+
+
 class NoRight(Unavailable):
     """The operating system does not let us read or write it."""
 
@@ -145,7 +149,7 @@ class Store(Protocol):
 
     def trim(self, fence: Fence, below: int) -> int:
         """Free what lies wholly below; only ever called with a position below every stored floor.
-        Returns the log's new start."""
+        Returns the log's new start. Raises Full, Fenced, Unknown, Postponed."""
 
     def room(self) -> Room: ...
 

@@ -26,14 +26,24 @@ _META = struct.Struct("=II8xQ96xQQ")
 _META_AT = 16
 _MAGIC = 0xBEEFC0DE
 _FULL_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PASSING_CODES = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 _LEAST_FREE = 1 << 20
+_BROKEN = (
+    lmdb.BadTxnError,
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.VersionMismatchError,
+    lmdb.NotFoundError,
+    lmdb.IncompatibleError,
+)
 
 
 def open_env(
     path: Path, map_bytes: int, dbs: int = 0, create: bool = False, readonly: bool = False
 ) -> lmdb.Environment:
-    """Raises Damaged, NoRight or Unavailable, naming the file. To write costs the engine nearly
-    3 MB of memory per file, so what is only read says so."""
+    """Raises Damaged, NoRight, Full, Unknown or Unavailable, naming the file. To write costs the
+    engine nearly 3 MB of memory per file, so what is only read says so."""
     if not create:
         _check_file(path)
     try:
@@ -50,7 +60,7 @@ def open_env(
         env.reader_check()
     except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError) as error:
         raise Damaged(f"{path} is not a file of this store: {error}") from error
-    except (lmdb.Error, OSError) as error:
+    except lmdb.Error as error:
         raise unusable(error, path) from error
     return env
 
@@ -98,6 +108,14 @@ def copy(env: lmdb.Environment, path: Path) -> int:
     return path.stat().st_size
 
 
+def make_dir(path: Path) -> None:
+    """With what is missing above it, each durably: a store is lost with any directory above it."""
+    if not path.is_dir():
+        make_dir(path.parent)
+        path.mkdir(mode=0o700)
+        sync(path.parent)
+
+
 def sync(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -120,7 +138,18 @@ def unusable(error: Exception, path: Path) -> StoreError:
     code = getattr(error, "code", None) or getattr(error, "errno", None)
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return NoRight(f"{path} may not be used: {error}")
+    if code in _FULL_CODES:
+        return Full(f"no room left for {path}: {error}")
+    if code in _PASSING_CODES:
+        return Unknown(f"{path} cannot be opened now: {error}")
     return Unavailable(f"{path} cannot be opened: {error}")
+
+
+def unreadable(error: lmdb.Error, path: Path) -> StoreError:
+    """What a read that failed means: the file is wrong, or the machine cannot read it now."""
+    if isinstance(error, _BROKEN):
+        return Damaged(f"{path} cannot be read: {error}")
+    return Unknown(f"{path} cannot be read now: {error}")
 
 
 def failed(error: lmdb.Error, path: Path) -> StoreError:
@@ -128,6 +157,13 @@ def failed(error: lmdb.Error, path: Path) -> StoreError:
     if is_full(error, path):
         return Full(f"no room left for {path}: {error}")
     return Unknown(f"a commit to {path} failed: {error}")
+
+
+def refused(error: OSError, path: Path) -> StoreError:
+    """What a step on a directory that failed means."""
+    if error.errno in _FULL_CODES:
+        return Full(f"no room left in {path}: {error}")
+    return Unknown(f"a step on {path} failed: {error}")
 
 
 def is_full(error: lmdb.Error, path: Path) -> bool:

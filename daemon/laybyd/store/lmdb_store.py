@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from laybyd.clock import monotonic_us
-from laybyd.store import records
-from laybyd.store.backup import BackupResult, Progress, copy_out, no_progress
+from laybyd.store import engine, records
 from laybyd.store.base import (
     Appended,
     Damaged,
     Fence,
     Fenced,
+    Postponed,
     Room,
     StoreFacts,
     Unavailable,
@@ -29,7 +30,7 @@ from laybyd.store.spares import Spares
 from laybyd.store.statedb import FORMAT, Meta, StateDb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from laybyd.core.types import ProducerState, Row, TopicState
@@ -67,6 +68,9 @@ class LmdbStore:
             self._directory.own()
             try:
                 self._open()
+            except OSError as error:
+                self._directory.disown()
+                raise engine.unusable(error, self._directory.path) from error
             except BaseException:
                 self._directory.disown()
                 raise
@@ -154,6 +158,20 @@ class LmdbStore:
         if fence != self._fence:
             raise Fenced(f"boot {fence.boot} has been replaced by boot {self._fence.boot}")
 
+    @contextmanager
+    def _last_if_failed(self) -> Iterator[None]:
+        """A step of which the outcome is not known, or that lacked a file, is the last one."""
+        try:
+            yield
+        except Unknown as error:
+            self._broken = error
+            raise
+        except Postponed:
+            raise
+        except Unavailable as error:
+            self._broken = Unknown(str(error))
+            raise self._broken from error
+
     # ---- the log
 
     def append(self, fence: Fence, blocks: Sequence[NewBlock], now_us: int) -> Appended:
@@ -161,11 +179,8 @@ class LmdbStore:
             self._check(fence)
             if not blocks:
                 return Appended(())
-            try:
+            with self._last_if_failed():
                 rows = self._log.append(blocks, max(now_us, self._last_us))
-            except Unknown as error:
-                self._broken = error
-                raise
             self._written += sum(row.size for row in rows)
             return Appended(rows)
 
@@ -187,11 +202,8 @@ class LmdbStore:
     def trim(self, fence: Fence, below: int) -> int:
         with self._writing:
             self._check(fence)
-            try:
+            with self._last_if_failed():
                 return self._log.trim(below)
-            except Unknown as error:
-                self._broken = error
-                raise
 
     def room(self) -> Room:
         return Room(
@@ -218,26 +230,13 @@ class LmdbStore:
 
     def commit_state(self, fence: Fence, puts: Sequence[Put]) -> None:
         self._check(fence)
-        try:
+        with self._last_if_failed():
             self._state.commit(puts)
-        except Unknown as error:
-            self._broken = error
-            raise
 
     def read_state(self, first: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return self._state.read_state(first, end, limit)
 
     # ---- upkeep
-
-    def backup(self, target: Path, progress: Progress = no_progress) -> BackupResult:
-        """Copy all to a new directory while the store is in use; nothing is trimmed meanwhile."""
-        with self._writing:
-            self._log.holds += 1
-        try:
-            return copy_out(self._log.segments, self._state, target, progress)
-        finally:
-            with self._writing:
-                self._log.holds -= 1
 
     def housekeep(self) -> None:
         if self._fence is not None:

@@ -164,6 +164,8 @@ class MemoryStore:
     def trim(self, fence: Fence, below: int) -> int:
         with self._lock:
             self._check(fence)
+            if fault := self._fault("trim"):
+                raise fault.error
             self.sync()
             upto = bisect_right(self._firsts, min(below, self._end)) - 1
             if below >= self._end:
@@ -266,7 +268,7 @@ class MemoryStore:
             self._blocks[at] = self._blocks[at]._replace(body=bytes(body))
 
     def fail_next(self, step: str, error: StoreError, applied: bool = False) -> None:
-        """Let the next `append` or `commit_state` raise this; `applied` tells whether it was done
+        """Let the next `append`, `trim` or `commit_state` raise this; `applied` tells whether it was done
         all the same, which is what an unknown outcome may mean."""
         self._faults[step] = _Fault(error, applied)
 

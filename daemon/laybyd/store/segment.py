@@ -65,7 +65,7 @@ class Segment:
             self._load()
         except lmdb.Error as error:
             self._env.close()
-            raise Damaged(f"{path} cannot be read: {error}") from error
+            raise engine.unreadable(error, path) from error
         except Damaged as error:
             self._env.close()
             raise Damaged(f"{path}: {error}") from error
@@ -101,7 +101,7 @@ class Segment:
             self._blocks = self._env.open_db(b"blocks", create=False)
         except lmdb.Error as error:
             self._env.close()
-            raise Damaged(f"{self.path} is no segment of a log: {error}") from error
+            raise engine.unreadable(error, self.path) from error
 
     # ---- recovery
 
@@ -298,7 +298,7 @@ class Segment:
             with self._env.begin() as txn:
                 yield txn
         except lmdb.Error as error:
-            raise Damaged(f"{self.path} cannot be read: {error}") from error
+            raise engine.unreadable(error, self.path) from error
         finally:
             with self._lock:
                 self._readers -= 1

@@ -59,8 +59,6 @@ class Segments:
         self._asked = 0
         self._table = ProducerTable()
         self._view = View([], [])
-        self.holds = 0
-        """While it is not 0 nothing is trimmed: somebody copies the files."""
 
     # ---- recovery
 
@@ -201,24 +199,31 @@ class Segments:
         """Put the next segment into service."""
         meta = self._state.meta
         number = meta.last + 1
-        path = self._spares.take(number)
-        live = self._directory.segment(number)
-        try:
-            self._directory.rename(path, live)
-            self._state.set_meta(meta._replace(last=number))
-        except BaseException:
-            self._spares.give_back(number, live if live.exists() else path)
-            raise
-        segment = Segment(live, self._spares.map_bytes)
+        segment = self._serving(number, self._spares.take(number))
         segment.begin_at(end, last_us)
         self._writer = Writer(segment, self._table)
         for past in self.segments[-1:]:
             self._spares.later(past.freeze)
         self._show([*self.segments, segment])
 
+    def _serving(self, number: int, path: Path) -> Segment:
+        """The file under its name, open, and named by the state: all of it, or none."""
+        live = self._directory.segment(number)
+        segment: Segment | None = None
+        try:
+            self._directory.rename(path, live)
+            segment = Segment(live, self._spares.map_bytes)
+            self._state.set_meta(self._state.meta._replace(last=number))
+        except BaseException:
+            if segment is not None:
+                segment.close()
+            self._spares.give_back(number, live if live.exists() else path)
+            raise
+        return segment
+
     def trim(self, below: int) -> int:
         """Segments that lie wholly below go; the one being written to only when the log is full
-        and nothing in it is needed."""
+        and nothing in it is needed. Raises Postponed."""
         self._drop(below)
         if below >= self.end and self.active.commits and self.is_full:
             self._roll()
@@ -227,15 +232,25 @@ class Segments:
 
     def _drop(self, below: int) -> None:
         kept = list(self.segments)
-        while not self.holds and len(kept) > 1 and kept[0].end <= below:
+        while len(kept) > 1 and kept[0].end <= below:
             kept.pop(0)
         retired = self.segments[: len(self.segments) - len(kept)]
         if retired:
-            self._writer.open_now()
-            meta = self._state.meta
-            self._state.set_meta(meta._replace(first=kept[0].header.number))
-            self._show(kept)
-            self._spares.retire(retired)
+            freed = self._freeing()
+            try:
+                self._writer.open_now()
+                meta = self._state.meta
+                self._state.set_meta(meta._replace(first=kept[0].header.number))
+                self._show(kept)
+                self._spares.retire(retired)
+            finally:
+                self._spares.later(freed)
+
+    def _freeing(self) -> Callable[[], None]:
+        try:
+            return self._directory.freeing()
+        except OSError as error:
+            raise engine.refused(error, self._directory.path) from error
 
     def _show(self, segments: list[Segment]) -> None:
         past_bytes = sum(segment.used for segment in segments[:-1])

@@ -98,11 +98,15 @@ class Spares:
             self._changed.notify_all()
 
     def take(self, number: int) -> Path:
-        """A file ready to be this segment; made on the spot when none is. Raises Full."""
+        """A file ready to be this segment; made on the spot when none is. Raises Full, Unknown or
+        Unavailable."""
         with self._changed:
             self._wanted = 0
         with self._files:
-            self._make_ready(number)
+            try:
+                self._make_ready(number)
+            except OSError as error:
+                raise engine.refused(error, self._directory.path) from error
             assert self._ready is not None
             path, self._ready = self._ready[1], None
             return path

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("laybyd.store")
 
 FORMAT = 1
+READ_BYTES = 1 << 37
+"""Address space to read a state file in that may grow meanwhile; no memory."""
+
 SLACK_BYTES = 64 << 20
 """Address space above twice the budget (deleted pages are not always of use at once)."""
 
@@ -130,7 +133,7 @@ class StateDb:
                     found.append((bytes(cursor.key()), bytes(cursor.value())))
                     more = cursor.next()
         except lmdb.Error as error:
-            raise Damaged(f"{self.path} cannot be read: {error}") from error
+            raise engine.unreadable(error, self.path) from error
         return found
 
     def copy_to(self, path: Path) -> int:
@@ -211,8 +214,9 @@ class StateDb:
 
 
 def open_to_read(path: Path) -> StateDb:
-    """Of a store that nobody runs. Raises Damaged, or Unavailable for another version's."""
-    state = StateDb(path, 0, readonly=True)
+    """Of a store that another process may be running: as much address space as it can ever grow
+    into. Raises Damaged, or Unavailable for another version's."""
+    state = StateDb(path, READ_BYTES, readonly=True)
     try:
         state.load_meta()
     except BaseException:

@@ -24,8 +24,8 @@ def numbered(count: int) -> bytes:
 class Consuming:
     """One handler that is idle from the start."""
 
-    def __init__(self, on_error: str = "continue", **terms) -> None:
-        self.world = World()
+    def __init__(self, on_error: str = "continue", world: World | None = None, **terms) -> None:
+        self.world = world or World()
         self.broker = self.world.broker
         self.lost: list = []
         self.news = 0

@@ -7,8 +7,8 @@ import pytest
 from laybyd.core.events import NewRows, NotStored, Push, Stored, Trimmed
 from laybyd.core.types import Caller
 from laybyd.scheduler.appends import Appends
-from laybyd.scheduler.log_writer import LogWriter, ResumeJob, TrimJob
-from laybyd.store.base import Unknown
+from laybyd.scheduler.log_writer import POSTPONED_US, LogWriter, ResumeJob, TrimJob
+from laybyd.store.base import Postponed, Unknown
 from laybyd.store.memory import MemoryStore
 from laybyd.wire import block as blocks
 from laybyd.wire.block import Item
@@ -90,3 +90,20 @@ def test_trimming_reports_where_the_log_begins_now(rig):
     (trimmed,) = [e for e in rig.run(group(b"1"), TrimJob(1)) if isinstance(e, Trimmed)]
     assert trimmed.start >= 1
     assert [topic.name for topic in trimmed.topics] == ["app"]
+
+
+def test_a_trim_that_must_wait_is_tried_again_and_then_reported_once(rig):
+    """Nothing else has to happen for it: the clock alone brings it back."""
+    now = [NOW]
+    rig.writer._now_us = lambda: now[0]
+    rig.store.fail_next("trim", Postponed("somebody copies"))
+    rig.writer.put(group(b"1"))
+    rig.writer.put(TrimJob(1))
+    assert rig.writer._turn()
+    rig.writer.put(group(b"2"))
+    assert rig.writer._turn()
+    assert Trimmed not in kinds(event for one in rig.written() for event in one.events)
+    now[0] += POSTPONED_US
+    assert rig.writer._turn()
+    assert kinds(event for one in rig.written() for event in one.events) == [Trimmed]
+    assert rig.writer._postponed == []

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,12 +15,13 @@ from laybyd.core.types import DEAD, DEFERRED, GroupRecord, Parked, Piece
 from laybyd.store import backup as backups
 from laybyd.store import records
 from laybyd.store.backup import backup, restore
-from laybyd.store.base import Damaged, Unavailable
+from laybyd.store.base import Damaged, Postponed, Unavailable
 from laybyd.store.check import walk
 from laybyd.store.statedb import StateDb
 from tests.unit.store.stores import Disk, body
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 GROUP = GroupRecord(1, "group", ("app",), 1, 5)
@@ -29,6 +34,38 @@ def block_ok(block: bytes) -> bool:
 def commit(disk: Disk, *ops: fx.StateOp) -> None:
     puts = records.encode(ops, lambda park: body(park.record.first, 800))
     disk.store.commit_state(disk.fence, puts)
+
+
+COPIER = f"""
+import sys
+from pathlib import Path
+from laybyd.store.backup import backup
+
+def told(name, done, files):
+    if name == {backups.STATE!r}:
+        print("at the state", flush=True)
+        sys.stdin.readline()
+
+backup(Path(sys.argv[1]), Path(sys.argv[2]), told)
+"""
+
+
+@contextmanager
+def copying(source: Path, target: Path, killed: bool = False) -> Iterator[Callable[[], None]]:
+    """Another process has copied the log and waits before the state; what is given goes on."""
+    command = [sys.executable, "-c", COPIER, str(source), str(target)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as copier:
+        assert copier.stdout is not None
+        assert copier.stdout.readline() == b"at the state\n"
+        yield lambda: copier.communicate(b"\n")
+        if killed:
+            copier.kill()
+    assert copier.returncode == (-signal.SIGKILL if killed else 0)
+
+
+def copied(source: Path, target: Path) -> None:
+    with copying(source, target) as go_on:
+        go_on()
 
 
 def parked(first: int, last: int, in_log: bool = False) -> Parked:
@@ -100,12 +137,11 @@ def test_a_running_store_is_copied_while_it_goes_on(disk: Disk, tmp_path: Path) 
     commit(disk, fx.SaveGroup(GROUP))
     end = disk.store.facts().end
 
-    def go_on(name: str, done: int, files: int) -> None:
-        if name == backups.STATE:
-            work_on(disk, end)
-            assert disk.trim(30) == 1
-
-    disk.store.backup(tmp_path / "backup", go_on)
+    with copying(disk.path, tmp_path / "backup") as go_on:
+        work_on(disk, end)
+        with pytest.raises(Postponed, match="is being copied"):
+            disk.trim(30)
+        go_on()
     assert disk.trim(30) > 1
     back = restore(tmp_path / "backup", tmp_path / "again")
     assert (back.end, back.lost) == (end, 2)
@@ -134,21 +170,33 @@ def test_what_is_there_is_not_overwritten(disk: Disk, tmp_path: Path) -> None:
         backup(tmp_path / "backup", tmp_path / "again")
 
 
-def test_a_store_in_use_is_copied_by_its_owner_only(disk: Disk, tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="in use"):
-        backup(disk.path, tmp_path / "backup")
+def test_a_copier_that_is_killed_holds_nothing_and_leaves_no_backup(
+    disk: Disk, tmp_path: Path
+) -> None:
+    disk.fill(20)
+    with copying(disk.path, tmp_path / "backup", killed=True), pytest.raises(Postponed):
+        disk.trim(15)
+    assert disk.trim(15) > 1
+    assert not (tmp_path / "backup").exists()
+    copied(disk.path, tmp_path / "backup")
+    assert restore(tmp_path / "backup", tmp_path / "again").end == 21
+
+
+def test_freeing_twice_in_a_row_is_no_copying(disk: Disk) -> None:
+    disk.fill(30)
+    assert 1 < disk.trim(10) < disk.trim(20) < disk.trim(30)
 
 
 def test_a_backup_is_not_run_by_mistake(disk: Disk, tmp_path: Path) -> None:
     disk.fill(3)
-    disk.store.backup(tmp_path / "backup")
+    copied(disk.path, tmp_path / "backup")
     with pytest.raises(Damaged, match=r"state\.lmdb is missing"):
         Disk(tmp_path / "backup")
 
 
 def test_a_damaged_backup_is_refused_and_leaves_nothing(disk: Disk, tmp_path: Path) -> None:
     disk.fill(20)
-    disk.store.backup(tmp_path / "backup")
+    copied(disk.path, tmp_path / "backup")
     segments = sorted((tmp_path / "backup").glob("0*.lmdb"))
     segments[1].rename(tmp_path / "kept")
     with pytest.raises(Damaged):
@@ -166,7 +214,7 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(disk: Disk, tmp_path: Pa
 def test_the_original_cannot_pass_for_the_restored(disk: Disk, tmp_path: Path) -> None:
     """Both go on from the same segment; a file of one is refused by the other."""
     disk.fill(3)
-    disk.store.backup(tmp_path / "backup")
+    copied(disk.path, tmp_path / "backup")
     disk.fill(10, first=4)
     disk.close()
     restore(tmp_path / "backup", tmp_path / "again")
@@ -179,7 +227,7 @@ def test_the_original_cannot_pass_for_the_restored(disk: Disk, tmp_path: Path) -
 
 
 def test_a_backup_of_another_version_is_refused(disk: Disk, tmp_path: Path) -> None:
-    disk.store.backup(tmp_path / "backup")
+    copied(disk.path, tmp_path / "backup")
     state = StateDb(tmp_path / "backup" / backups.STATE, 1 << 20)
     state.set_meta(state.load_meta()._replace(format=2))
     state.close()

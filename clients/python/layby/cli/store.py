@@ -52,7 +52,8 @@ def check(setup: Setup, directory: str) -> None:
 @click.argument("target", type=click.Path())
 @click.pass_obj
 def backup(setup: Setup, directory: str, target: str) -> None:
-    """Copy the store in DIR to TARGET, which must not exist; no daemon may run on it."""
+    """Copy the store in DIR to TARGET, which must not exist. A daemon may run on it: it goes on,
+    and frees no part of its log until the copy is done."""
     _run(setup, "backup", directory, target)
 
 
