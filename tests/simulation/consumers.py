@@ -23,6 +23,9 @@ POLL_PATIENCE_US = 2 * SECOND
 PAUSE_US = 20 * MS
 """Between polls that bring nothing."""
 
+CALM_PAUSE_US = 2 * SECOND
+"""At the end there is time: hours of backoff pass in few steps."""
+
 
 class Way(NamedTuple):
     """How one consumer works."""
@@ -75,6 +78,7 @@ class Consumer(Client):
     def __init__(self, world: World, network: Network, name: str, way: Way) -> None:
         super().__init__(world, network, name)
         self.way = way
+        self.pause_us = PAUSE_US
         self.todo: list[Work] = []
         self.later(world.pause(100 * MS), self.work)
 
@@ -115,7 +119,7 @@ class Consumer(Client):
     def _polled(self, answer: Answer) -> None:
         if isinstance(answer.effect, Deliver):
             self.todo = work_of(answer)
-            self.later(0 if self.todo else PAUSE_US, self.work)
+            self.later(0 if self.todo else self.pause_us, self.work)
         else:
             self.later(max(1, answer.effect.retry_ms) * MS, self.work)
 
@@ -136,6 +140,7 @@ class Consumer(Client):
         holding can be had by nobody else."""
         way, forgot = self.way, self.way.forgets > 0
         self.way = way._replace(wait_ms=max(way.wait_ms, wait_ms), lies=0.0, forgets=0.0)
+        self.pause_us = CALM_PAUSE_US
         if forgot and self.alive:
             self.fall()
 

@@ -15,7 +15,6 @@ from laybyd.core.events import Extend, Goodbye, Poll, Settle
 from laybyd.core.types import Outcome, Progress, Verdict
 from tests.simulation.client import NOBODY
 from tests.simulation.consumers import (
-    PAUSE_US,
     POLL_PATIENCE_US,
     SETTLE_PATIENCE_US,
     Consumer,
@@ -119,7 +118,7 @@ class Session(Consumer):
         self._waiting.extend(work_of(answer))
         if deliver.leases and self.way.reports:
             self._keep(deliver.leases[0].lease_ms * MS)
-        self.later(0 if deliver.leases else PAUSE_US, self.work)
+        self.later(0 if deliver.leases else self.pause_us, self.work)
 
     def _unpolled(self) -> None:
         """No answer: the same poll again; or give it up, and the next one says so by `got`."""

@@ -6,7 +6,7 @@ Owns what is queued for the state store, and the reading of bytes to hand out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from laybyd.core.effects import Commit, Deliver, FindParked, LoadDue, Park
@@ -73,6 +73,13 @@ class Bytes:
         if row.first in self._damage.blocks:
             raise DamagedBlock(row.first, row.last)
         return body
+
+    def note_buried(self, ops: Iterable[Any]) -> None:
+        """What is dead for its damage has no bytes either, and an operator may open it again."""
+        for op in ops:
+            is_new = isinstance(op, Park) and not op.body and op.old is None
+            if is_new and any(line.reason == "damaged" for line in op.record.history[-1:]):
+                self._damage.parked.add((op.record.gid, op.record.block))
 
     def to_park(self, park: Park) -> bytes | None:
         """None when they are damaged: the record is kept without bytes."""
@@ -145,6 +152,7 @@ class StateSide:
 
     def _commit(self, commits: list[Commit]) -> None:
         ops = [op for commit in commits for op in commit.ops]
+        self._bytes.note_buried(ops)
         self._store.commit_state(self._fence, records.encode(ops, self._bytes.to_park))
 
     def _read(self, job: Any) -> None:
