@@ -203,11 +203,16 @@ def acquired(store: base.Store) -> base.Fence:
         raise _as_daemon_error(error) from error
 
 
+def _with_hint(text: str) -> str:
+    hint = "`layby store check` says more, a backup brings it back"
+    return text if "backup" in text else f"{text}; {hint}"
+
+
 def _as_daemon_error(error: BaseException) -> DaemonError:
     if isinstance(error, DaemonError):
         return error
     if isinstance(error, base.Damaged):
-        return StoreDamaged(str(error))
+        return StoreDamaged(_with_hint(str(error)))
     if isinstance(error, base.InUse):
         return StoreInUse(str(error))
     if isinstance(error, base.Unavailable):
