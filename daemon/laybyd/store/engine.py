@@ -120,8 +120,12 @@ def check_structure(path: Path) -> None:
 
 
 def copy(env: lmdb.Environment, path: Path) -> int:
-    """A copy as of one moment, without free pages, on the disk; how many bytes it takes."""
-    env.copy(str(path), compact=True)
+    """A copy as of one moment, without free pages, on the disk; how many bytes it takes. Raises
+    Full, Damaged or Unknown."""
+    try:
+        env.copy(str(path), compact=True)
+    except lmdb.Error as error:
+        raise failed(error, path) from error
     path.chmod(0o600)
     sync(path)
     return path.stat().st_size
