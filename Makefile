@@ -6,7 +6,7 @@ PY       := .venv/bin/python
 READY    := .venv/.ready
 SUITES   := tests/unit tests/contract tests/property tests/audit tests/mutants tests/prove \
             tests/test_house.py tests/test_rules.py tests/test_systemd.py
-PROOFS   := tests/crash tests/faults tests/fuzz tests/damage tests/kills
+PROOFS   := tests/crash tests/faults tests/fuzz tests/damage tests/formats tests/clocks tests/kills
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check lint types unit proof integration load simulate mutants prove bench lock

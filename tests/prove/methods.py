@@ -32,6 +32,7 @@ METHODS = (
     Method("simulation", "tests.simulation", "worlds of 20,000 events", 50, 5_000, ("--jobs", "2")),
     Method("crash", "tests.crash", "crash images", 5_000, 500_000),
     Method("faults", "tests.faults", "failed calls", 300, 6_000),
+    Method("damage", "tests.damage", "harms", 300, 50_000),
     Method("kills", "tests.kills", "kill loops", 40, 2_000),
     Method("black-box", "tests.kills", "runs of 300 s", 1, 14, ("--black-box", "300")),
     Method("wire", "tests.fuzz", "mutated requests", 1_000_000, 100_000_000, ("wire",)),
