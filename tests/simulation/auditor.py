@@ -14,7 +14,7 @@ from laybyd.core.settings import CoreSettings
 from laybyd.store import records
 from laybyd.store.memory import MemoryStore
 from tests.simulation.audit_group import GroupBook, brief, positions_of
-from tests.simulation.audit_log import LogBook, demand
+from tests.simulation.audit_log import LogBook, Violation, demand
 from tests.simulation.audit_operators import Operations, check_read
 from tests.simulation.audit_settles import Settles
 from tests.simulation.broker_host import Watcher
@@ -180,12 +180,14 @@ class Auditor(Watcher):
 
     def _did_deliver(self, effect: fx.Deliver) -> None:
         poll, arrived = self._answered(effect)
-        demand(isinstance(poll, ev.Poll), f"{effect} answers {poll}")
+        if not isinstance(poll, ev.Poll):
+            raise Violation(f"{effect} answers {poll}")
         if effect.leases:
             self._leaving[_ticket(effect)] = (poll, arrived)
         book = self.groups.get(effect.group)
         if book is not None:
-            demand(book.durable_us, f"{effect} before {book.name} is durable")
+            if not book.durable_us:
+                raise Violation(f"{effect} before {book.name} is durable")
             self._settles[effect.group].answered(_ticket(poll), effect.refused)
             hidden = _waits(poll, arrived, book) or self._others_wait(book)
             book.delivered(effect, poll, hidden, self._now)
@@ -229,8 +231,8 @@ class Auditor(Watcher):
         """The request and when it came; each gets exactly one answer."""
         key = (effect.caller.peer, effect.caller.id)
         asked = self._open.get(key)
-        demand(asked, f"{effect} answers nothing that is open")
-        assert asked is not None
+        if not asked:
+            raise Violation(f"{effect} answers nothing that is open")
         request = asked.pop(0)
         if not asked:
             del self._open[key]
