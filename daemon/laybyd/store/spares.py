@@ -159,16 +159,21 @@ class Spares:
             return bool(self._chores) or not self._stopping
 
     def _work(self) -> None:
-        with self._changed:
-            wanted, self._wanted = self._wanted, 0
         while self._chores:
             self._chores.popleft()()
-        if wanted and not self._stopping:
-            with self._files:
+        if not self._made_wanted() and self._unfilled:
+            self._fill()
+
+    def _made_wanted(self) -> bool:
+        """Whether there was a wish. It is read with the files in hand: one that the log has served
+        itself meanwhile is over, else the file that it took would be made again under it."""
+        with self._files:
+            with self._changed:
+                wanted, self._wanted = self._wanted, 0
+            if wanted and not self._stopping:
                 self._make_ready(wanted)
                 self._unfilled = True
-        elif self._unfilled:
-            self._fill()
+        return bool(wanted)
 
     def _recycle(self, one: Segment) -> None:
         one.close()
