@@ -4,11 +4,12 @@ SCENARIO ?= steady
 SEEDS    ?= 50
 PY       := .venv/bin/python
 READY    := .venv/.ready
-SUITES   := tests/unit tests/contract tests/property tests/mutants tests/prove \
-            tests/test_house.py tests/test_systemd.py
+SUITES   := tests/unit tests/contract tests/property tests/audit tests/mutants tests/prove \
+            tests/test_house.py tests/test_rules.py tests/test_systemd.py
+PROOFS   := tests/crash tests/faults tests/fuzz tests/damage tests/formats tests/clocks tests/kills
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint types unit integration load simulate mutants prove bench lock
+.PHONY: help demo run test check lint types unit proof integration load simulate mutants prove bench lock
 
 help:
 	@echo "make demo            the whole idea at work in a minute (LOGS=\"FILE...\": your own lines)"
@@ -28,7 +29,7 @@ demo: $(READY)
 run: $(READY)
 	@$(PY) -m laybyd --data ./var
 
-test: check integration
+test: check proof integration
 
 check: lint types unit
 
@@ -43,8 +44,13 @@ types: $(READY)
 unit: $(READY)
 	$(PY) -m pytest -q -n 2 $(wildcard $(SUITES))
 
+# What takes two processors by itself is not run beside others.
+proof: $(READY)
+	$(PY) -m pytest -q -n 2 tests/simulation
+	$(PY) -m pytest -q $(wildcard $(PROOFS))
+
 integration: $(READY)
-	$(PY) -m pytest -q $(wildcard tests/simulation tests/integration)
+	$(PY) -m pytest -q tests/integration
 
 load: $(READY)
 	$(PY) -m loadtests $(SCENARIO)

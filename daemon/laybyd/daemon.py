@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from laybyd import __version__
 from laybyd.clock import LaybyClock, monotonic_us
 from laybyd.config import Config
-from laybyd.core.broker import Broker
 from laybyd.errors import Bug, CommitFailed, DaemonError, NoRight, StoreDamaged, StoreInUse
 from laybyd.frontend.frontend import FrontEnd, Setup
 from laybyd.scheduler.appends import Appends
 from laybyd.scheduler.bodies import Bodies
 from laybyd.scheduler.dispatch import Dispatch, Outlets, Workers
+from laybyd.scheduler.loading import loaded_core
 from laybyd.scheduler.log_writer import LogWriter
 from laybyd.scheduler.reader import Reader
 from laybyd.scheduler.ring import Ring
@@ -117,7 +117,7 @@ class Daemon:
         config, store = self._config, self._store
         facts = store.facts()
         clock = LaybyClock(max(facts.last_us, records.load_clock(store)))
-        core = self._loaded_core(facts, clock.now_us())
+        core = loaded_core(config.core, self.fence, store, clock.now_us())
         limits = config.limits
         report = self._report
         writer = LogWriter(store, self.fence, clock.now_us, report, self._fail)
@@ -142,22 +142,6 @@ class Daemon:
             ),
         )
         self._scheduler = Scheduler(core, dispatch, clock.now_us, self._front.ask_drain, self._fail)
-
-    def _loaded_core(self, facts: base.StoreFacts, now: int) -> Broker:
-        store = self._store
-        return Broker(
-            self._config.core,
-            self.fence.boot,
-            facts.end,
-            facts.start,
-            records.load_groups(store),
-            store.topics(),
-            store.producers(),
-            records.load_forgotten(store),
-            records.load_next_gid(store),
-            self.fence.boot == 1,
-            now,
-        )
 
     def _greeting(self) -> Greeting:
         store_id, epoch, boot = self.fence
@@ -203,11 +187,16 @@ def acquired(store: base.Store) -> base.Fence:
         raise _as_daemon_error(error) from error
 
 
+def _with_hint(text: str) -> str:
+    hint = "`layby store check` says more, a backup brings it back"
+    return text if "backup" in text else f"{text}; {hint}"
+
+
 def _as_daemon_error(error: BaseException) -> DaemonError:
     if isinstance(error, DaemonError):
         return error
     if isinstance(error, base.Damaged):
-        return StoreDamaged(str(error))
+        return StoreDamaged(_with_hint(str(error)))
     if isinstance(error, base.InUse):
         return StoreInUse(str(error))
     if isinstance(error, base.Unavailable):

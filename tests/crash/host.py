@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from laybyd.clock import LaybyClock
 from laybyd.core import effects as fx
 from laybyd.core import events as ev
-from laybyd.core.broker import Broker
 from laybyd.core.types import Caller
 from laybyd.scheduler.appends import Appends
 from laybyd.scheduler.bodies import Bodies, buffer_of
+from laybyd.scheduler.loading import loaded_core
 from laybyd.store import records
 from laybyd.store.base import Full
 
@@ -33,19 +33,7 @@ class Host:
         self._fence = fence
         self._clock = LaybyClock(max(facts.last_us, records.load_clock(store)))
         self._bodies = Bodies(store, MAX_BLOCK)
-        self._core = Broker(
-            settings,
-            fence.boot,
-            facts.end,
-            facts.start,
-            records.load_groups(store),
-            store.topics(),
-            store.producers(),
-            records.load_forgotten(store),
-            records.load_next_gid(store),
-            fence.boot == 1,
-            self._clock.now_us(),
-        )
+        self._core = loaded_core(settings, fence, store, self._clock.now_us())
         self._settle(self._core.tick(self._clock.now_us()))
 
     def ask(self, event: ev.Event) -> list[Any]:

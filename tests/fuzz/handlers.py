@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from laybyd.core import effects as fx
 from laybyd.core import events as ev
-from laybyd.core.broker import Broker
 from laybyd.core.settings import HOUR, MINUTE, SECOND, CoreSettings, GroupSettings
 from laybyd.scheduler.appends import Appends
 from laybyd.scheduler.bodies import Bodies
 from laybyd.scheduler.delivery import Assembled, Outgoing, assemble
+from laybyd.scheduler.loading import loaded_core
 from laybyd.store import records
 from laybyd.store.base import Full
 from laybyd.store.memory import MemoryStore
@@ -76,20 +76,7 @@ class Handlers:
         self._room = (False, False)
         self._refusing = False
         self.quiesced = False
-        facts = store.facts()
-        self.core = Broker(
-            SETTINGS,
-            self.fence.boot,
-            facts.end,
-            facts.start,
-            records.load_groups(store),
-            store.topics(),
-            store.producers(),
-            records.load_forgotten(store),
-            records.load_next_gid(store),
-            self.fence.boot == 1,
-            self.now,
-        )
+        self.core = loaded_core(SETTINGS, self.fence, store, self.now)
         self._run(self.core.tick(self.now))
 
     # ---- what the front-end does

@@ -10,6 +10,7 @@ import msgpack
 import pytest
 
 from laybyd.core import effects as fx
+from laybyd.core.broker import Broker
 from laybyd.wire import decode as decoding
 from tests.fuzz import handlers, wire
 from tests.fuzz.corpus import by_size, vectors
@@ -85,13 +86,13 @@ def _swallowing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _stepping(monkeypatch: pytest.MonkeyPatch) -> None:
     """A handler asserts something that a stranger can break."""
-    real = handlers.Broker._read  # type: ignore[attr-defined]
+    real = Broker._read
 
     def read(self: Any, event: Any, now: int) -> None:
         assert event.limit < 1 << 40
         real(self, event, now)
 
-    monkeypatch.setattr(handlers.Broker, "_read", read)
+    monkeypatch.setattr(Broker, "_read", read)
 
 
 def _forgetting(monkeypatch: pytest.MonkeyPatch) -> None:

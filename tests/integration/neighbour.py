@@ -11,6 +11,7 @@ import time
 
 import zmq
 
+from loadtests.latency import percentile
 from tests.integration.daemon_process import Peer, acks, deliveries, poll
 
 
@@ -22,6 +23,7 @@ class Neighbour(threading.Thread):
         self.changed = threading.Condition()
         self.rounds = 0
         self.slowest_s = 0.0
+        self._took_s: list[float] = []
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -31,9 +33,11 @@ class Neighbour(threading.Thread):
             while not self._over.is_set():
                 began = time.monotonic()
                 self._round(peer)
+                took_s = time.monotonic() - began
                 with self.changed:
                     self.rounds += 1
-                    self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+                    self.slowest_s = max(self.slowest_s, took_s)
+                    self._took_s.append(took_s)
                     self.changed.notify_all()
         except BaseException as error:
             self.error = error
@@ -57,6 +61,12 @@ class Neighbour(threading.Thread):
         if self.error is not None:
             raise self.error
         assert done, f"the neighbour made no {rounds} rounds in {within_s} s"
+
+    def p99_ms(self) -> float:
+        """Of the rounds since it was asked last."""
+        with self.changed:
+            took_s, self._took_s = sorted(self._took_s), []
+        return round(percentile(took_s, 0.99) * 1e3, 2)
 
     def finish(self) -> None:
         self._over.set()

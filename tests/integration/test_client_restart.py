@@ -59,6 +59,7 @@ def test_an_unknown_outcome_is_pushed_again_and_stored_once(daemon, client):
     keep(client, "t")
     first = client.push("t", b"a")
     daemon.signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, daemon.pid, os.WSTOPPED | os.WNOWAIT)
     try:
         with pytest.raises(layby.OutcomeUnknown) as caught:
             client.push("t", b"b", timeout=0.1)

@@ -47,7 +47,7 @@ STAGES = (
     Stage("simulation", ("tests/simulation",), ("-k", "not planted")),
     Stage("crash", ("tests/crash",)),
     Stage("faults", ("tests/faults",)),
-    Stage("damage", ("tests/damage",)),
+    Stage("damage", ("tests/damage", "tests/formats", "tests/clocks")),
     Stage("fuzz", ("tests/fuzz",)),
     Stage("audit", ("tests/audit",)),
     Stage("kills", ("tests/kills",)),

@@ -11,8 +11,8 @@ from typing import Any
 
 from laybyd.core import effects as fx
 from laybyd.core import events as ev
-from laybyd.core.broker import Broker
 from laybyd.core.settings import SECOND, CoreSettings
+from laybyd.scheduler.loading import loaded_core
 from laybyd.store import records
 from laybyd.store.base import NewBlock
 from laybyd.store.memory import MemoryStore
@@ -30,20 +30,7 @@ class Direct:
     def boot(self) -> None:
         store = self.store
         self._fence = store.acquire()
-        facts = store.facts()
-        self.core = Broker(
-            self._settings,
-            self._fence.boot,
-            facts.end,
-            facts.start,
-            records.load_groups(store),
-            store.topics(),
-            store.producers(),
-            records.load_forgotten(store),
-            records.load_next_gid(store),
-            self._fence.boot == 1,
-            self.now,
-        )
+        self.core = loaded_core(self._settings, self._fence, store, self.now)
         self.advance(SECOND)
 
     def unknown_lease(self) -> bytes:

@@ -28,7 +28,18 @@ class Method(NamedTuple):
         return [sys.executable, *words, *self.more]
 
 
-METHODS = (Method("mutants", "tests.mutants", "planted bugs", 4, len(patch.known())),)
+METHODS = (
+    Method("simulation", "tests.simulation", "worlds of 20,000 events", 50, 5_000, ("--jobs", "2")),
+    Method("crash", "tests.crash", "crash images", 5_000, 500_000),
+    Method("faults", "tests.faults", "failed calls", 300, 6_000),
+    Method("damage", "tests.damage", "harms", 300, 50_000),
+    Method("kills", "tests.kills", "kill loops", 40, 2_000),
+    Method("black-box", "tests.kills", "runs of 300 s", 1, 14, ("--black-box", "300")),
+    Method("wire", "tests.fuzz", "mutated requests", 1_000_000, 100_000_000, ("wire",)),
+    Method("client", "tests.fuzz", "mutated answers", 100_000, 10_000_000, ("client",)),
+    Method("zmtp", "tests.fuzz", "hostile connections", 10_000, 1_000_000, ("zmtp",)),
+    Method("mutants", "tests.mutants", "planted bugs", 4, len(patch.known())),
+)
 
 
 def named(names: Sequence[str], methods: Sequence[Method] = METHODS) -> list[Method]:

@@ -24,7 +24,7 @@ from laybyd.core.events import (
 )
 from laybyd.core.settings import CoreSettings
 from laybyd.core.types import LIVE, Caller
-from laybyd.store import records
+from laybyd.scheduler.loading import loaded_core
 from laybyd.store.memory import MemoryStore
 from tests.simulation import bounds
 from tests.simulation.log_side import LogSide
@@ -132,22 +132,9 @@ class BrokerHost:
             store, fence, self._bytes, Worker(self, self._pace.state_us), self._assembled
         )
         self._reader = Worker(self, self._pace.read_us)
-        facts = store.facts()
         self._network.restart()
         self._watcher.booted(fence.boot, store, self.world.now, jump_us)
-        self.core = Broker(
-            self._settings,
-            fence.boot,
-            facts.end,
-            facts.start,
-            records.load_groups(store),
-            store.topics(),
-            store.producers(),
-            records.load_forgotten(store),
-            records.load_next_gid(store),
-            fence.boot == 1,
-            now,
-        )
+        self.core = loaded_core(self._settings, fence, store, now)
         self._fuse = 0
         self.later(0, self._turn)
 

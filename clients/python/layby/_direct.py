@@ -18,6 +18,7 @@ from itertools import count
 import zmq
 
 from layby import _wire
+from layby._fields import numbers
 from layby._sequence import Lone, Number
 from layby._socket import Context, Dealer
 from layby._wire import Answer
@@ -64,12 +65,13 @@ class Direct:
         if self._closed or not self._sent(topic, lone, request):
             return None
         answer = self._answer(request, min(timeout_s, PATIENCE_S))
-        if answer is None:
+        position = None if answer is None else _position(answer)
+        if position is not None:
+            return position
+        if answer is None or answer.ok:
             unheard = self._last
             self._disconnect()
             return unheard
-        if answer.ok:
-            return int(answer.fields["first"][0])
         self._renew()
         refusal = refused(answer.fields)
         if refusal.retryable:
@@ -127,6 +129,14 @@ class Direct:
         self._closed = True
         with self._mutex:
             self._disconnect()
+
+
+def _position(answer: Answer) -> int | None:
+    """None when it says no: or when it makes no sense, which says nothing."""
+    try:
+        return numbers(answer.fields, "first", 1)[0] if answer.ok else None
+    except Damaged:
+        return None
 
 
 def _read(frames: _wire.Frames) -> Answer | None:

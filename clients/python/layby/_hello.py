@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from layby._fields import maps, number
 from layby._sequence import Limits
-from layby.errors import Damaged, TooLarge
-
-_NAMES = ("pushes_in_flight", "credit_bytes", "max_message", "max_block", "max_messages")
-"""What hello calls the fields of Limits, in their order."""
+from layby.errors import TooLarge
 
 
 def library_version() -> str:
@@ -26,18 +23,17 @@ def client_fields() -> dict[str, Any]:
     return {"client": f"layby-python {library_version()}"}
 
 
-def as_limits(found: object) -> Limits:
-    """Those of hello; what it leaves out is the protocol's default. Raises Damaged."""
-    if not isinstance(found, Mapping):
-        raise Damaged("the limits in the broker's hello are not a map")
+def as_limits(limits: object) -> Limits:
+    """Those of hello; what it leaves out is the protocol's default."""
     usual = Limits()
-    told = {
-        field: found.get(name, getattr(usual, field))
-        for field, name in zip(Limits._fields, _NAMES, strict=True)
-    }
-    if not all(type(value) is int and value > 0 for value in told.values()):
-        raise Damaged("a limit in the broker's hello is not a positive integer")
-    return Limits(**told)
+    (found,) = maps([limits], "limits")
+    return Limits(
+        pushes=number(found, "pushes_in_flight", usual.pushes, low=1),
+        bytes=number(found, "credit_bytes", usual.bytes, low=1),
+        max_message=number(found, "max_message", usual.max_message, low=1),
+        max_block=number(found, "max_block", usual.max_block, low=1),
+        max_messages=number(found, "max_messages", usual.max_messages, low=1),
+    )
 
 
 def check_size(body: bytes, limits: Limits) -> None:

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from layby._block import Block, Buffer
+from layby._fields import maps, number, numbers, ranges, text, token
 from layby.errors import Damaged
 
 OPEN, ACK, FAIL, DEFER, RELEASE, REJECT, UNSTARTED = range(7)
@@ -33,21 +34,15 @@ class Piece:
 
     __slots__ = ("_cuts", "_firsts", "at_us", "block", "messages", "topic")
 
-    def __init__(self, topic: str, ranges: Sequence[int], at_us: int, block: Buffer) -> None:
-        if type(topic) is not str:
-            raise TypeError("a topic is not text")
+    def __init__(self, topic: str, spans: Sequence[int], at_us: int, block: Buffer) -> None:
         self.topic = topic
         self.at_us = at_us
         self.block = Block(block)
         self.messages = self.block.messages
-        self._firsts = ranges[::2]
-        self._cuts = list(
-            accumulate(
-                (last - first + 1 for first, last in zip(self._firsts, ranges[1::2], strict=True)),
-                initial=0,
-            )
-        )
-        if self._cuts[-1] != self.messages:
+        self._firsts = spans[::2]
+        lengths = [last - first + 1 for first, last in zip(self._firsts, spans[1::2], strict=True)]
+        self._cuts = list(accumulate(lengths, initial=0))
+        if self._cuts[-1] != self.messages or min(lengths) < 1:
             raise Damaged("the ranges of an answer do not fit its block")
 
     def position(self, index: int) -> int:
@@ -78,12 +73,12 @@ class Piece:
             for low, high in self.split(first, after)
         ]
 
-    def index(self, position: int) -> int | None:
+    def indexes(self, low: int, high: int) -> Iterator[int]:
+        """The messages that stand at these positions, however many more were named."""
         for which, first in enumerate(self._firsts):
-            index = self._cuts[which] + position - first
-            if self._cuts[which] <= index < self._cuts[which + 1]:
-                return index
-        return None
+            cut, after = self._cuts[which], self._cuts[which + 1]
+            begin, end = max(low - first, 0), min(high - first + 1, after - cut)
+            yield from range(cut + begin, cut + end)
 
     def time_us(self, index: int) -> int:
         return self.block.time_us(index) or self.at_us
@@ -98,20 +93,24 @@ class Lease(Piece):
     )  # fmt: skip
 
     def __init__(self, fields: Mapping[str, Any], block: Buffer, boot: int, now: float) -> None:
-        super().__init__(fields["topic"], fields["ranges"], int(fields.get("at_us", 0)), block)
-        self.id: bytes = fields["lease"]
-        self.lane: str = fields["lane"]
-        self.grant: int = fields.get("grant", 0)
-        self.alone: bool = fields.get("alone", False)
+        super().__init__(text(fields, "topic"), ranges(fields), number(fields, "at_us", 0), block)
+        self.id = token(fields, "lease")
+        self.lane = text(fields, "lane")
+        self.grant = number(fields, "grant", 0)
+        self.alone = fields.get("alone") is True
         self.boot = boot
-        self.lease_s = fields["lease_ms"] / 1e3
+        self.lease_s = number(fields, "lease_ms", low=1) / 1e3
         self.until = now + self.lease_s
         self.next = 0
         self.left = self.messages
         self.state = bytearray(self.messages)
-        self._attempts: Sequence[int] = fields.get("attempts") or ()
-        self._deliveries: Sequence[int] = fields.get("deliveries") or ()
-        self._history: Sequence[Sequence[Mapping[str, Any]]] = fields.get("history") or ()
+        self._attempts = self._each(fields, "attempts")
+        self._deliveries = self._each(fields, "deliveries")
+        self._history = fields.get("history") or ()
+
+    def _each(self, fields: Mapping[str, Any], key: str) -> Sequence[int]:
+        """One number per message, or none at all."""
+        return numbers(fields, key, self.messages) if fields.get(key) else ()
 
     def attempts(self, index: int) -> int:
         return self._attempts[index] if self._attempts else 0
@@ -122,10 +121,9 @@ class Lease(Piece):
     def history(self, index: int) -> list[Failure]:
         if not self._history:
             return []
-        return [
-            Failure(line["at_us"] / 1e6, line["reason"], line["consumer"], line["counted"])
-            for line in self._history[index]
-        ]
+        if type(self._history) is not list or len(self._history) != self.messages:
+            raise Damaged("the history in an answer does not fit its messages")
+        return [_failure(line) for line in maps(self._history[index], "history")]
 
     @property
     def apart(self) -> bool:
@@ -136,6 +134,11 @@ class Lease(Piece):
     def waiting(self) -> int:
         """Not started yet."""
         return self.messages - self.next
+
+
+def _failure(line: Mapping[str, Any]) -> Failure:
+    at = number(line, "at_us") / 1e6
+    return Failure(at, text(line, "reason"), text(line, "consumer"), line.get("counted") is True)
 
 
 class Run:

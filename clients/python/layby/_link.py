@@ -98,7 +98,7 @@ class Link:
         try:
             answer = _wire.decode(frames)
             self._dispatch(answer, now)
-        except Exception as error:  # whatever a broker says, the thread that hears it lives on
+        except Exception as error:  # nothing that a broker sends may end the connection's thread
             self.damaged += 1
             text = f"an answer of the broker makes no sense and is dropped: {error!r}"
             self.after.append(lambda: log.error("%s", text))

@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from layby._fields import entries, number, ranges, text
 from layby._lease import Piece
 from layby._link import NEVER
 from layby._requests import Requests
 from layby._wire import Answer
-from layby.errors import LaybyError, TimedOut
+from layby.errors import Damaged, LaybyError, TimedOut
 from layby.message import Record
 
 LIMIT = 10_000
@@ -79,16 +80,23 @@ class Reading:
             if not isinstance(result, TimedOut):
                 self.failure = result
         else:
-            self._take_in(result)
+            try:
+                self._take_in(result)
+            except (Damaged, ValueError) as error:  # asked again, it would say the same
+                self.failure = Damaged(str(error))
         self._notify()
 
     def _take_in(self, answer: Answer) -> None:
-        self._next = answer.fields["next"]
-        for fields, block in zip(answer.fields["blocks"], answer.blocks, strict=True):
-            piece = Piece(fields["topic"], fields["ranges"], int(fields.get("at_us", 0)), block)
-            self._pieces.append((piece, 0))
-        if self._until is not None and isinstance(self._next, int):
-            self.done = self._next >= self._until
+        after = number(answer.fields, "next", low=1)
+        found = entries(answer.fields, "blocks")
+        pieces = [
+            Piece(text(fields, "topic"), ranges(fields), number(fields, "at_us", 0), block)
+            for fields, block in zip(found, answer.blocks, strict=True)
+        ]
+        self._next = after
+        self._pieces += [(piece, 0) for piece in pieces]
+        if self._until is not None:
+            self.done = after >= self._until
 
     def stop(self) -> None:
         self.done = True

@@ -17,9 +17,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from layby._block import Block
+from layby._fields import number, numbers
 from layby._link import NEVER, Link
 from layby._wire import Answer
-from layby.errors import Damaged, LaybyError, OutcomeUnknown, Refused, Unreachable, refused
+from layby.errors import LaybyError, OutcomeUnknown, Refused, Unreachable, refused
 
 RETRY_S = 0.1
 """Before a refused push is sent again, when the broker names no time."""
@@ -205,11 +206,9 @@ class Sequence:
         self.connected()
 
     def _confirmed(self, answer: Answer, now: float) -> None:
-        fields = answer.fields
-        first, upto = int(fields["from"]), int(fields["upto"])
-        positions = [int(position) for position in fields["first"]]
-        if upto - first + 1 != len(positions):
-            raise Damaged("a confirm does not name each push")
+        first = number(answer.fields, "from", low=1)
+        last = number(answer.fields, "upto", low=first)
+        positions = numbers(answer.fields, "first", last - first + 1)
         for seq, position in enumerate(positions, first):
             push = self.window.get(seq)
             if push is not None:
@@ -221,16 +220,16 @@ class Sequence:
     def _refused(self, push: Push, answer: Answer, now: float) -> None:
         if answer.ok or not push.outstanding:
             return
+        expected = number(answer.fields, "expected", push.seq)
         push.outstanding = 0
         self._flight -= 1
         self._link.flight_bytes -= push.size
         self._spoken(now)
-        self._judge(push, answer, now)
+        self._judge(push, answer, expected, now)
 
-    def _judge(self, push: Push, answer: Answer, now: float) -> None:
+    def _judge(self, push: Push, answer: Answer, expected: int, now: float) -> None:
         refusal = refused(answer.fields)
         if refusal.code == "seq_gap":
-            expected = int(answer.fields.get("expected", push.seq))
             if expected < next(iter(self.window)):
                 self._forgotten()
             elif not self._rewind:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from layby._fields import entries, number
 from layby._lease import Lease, Run
 from layby._link import NEVER, Link
 from layby._pace import Pace
@@ -200,17 +201,19 @@ class Session:
     def _answered(self, poll: _Poll, answer: Answer, now: float) -> None:
         self._link.drop(poll.id)
         self._old_polls.discard(poll.id)
+        is_last = poll is self._poll
+        if is_last:  # whatever it says, it is over: the next one leaves in time
+            self._poll = None
+            self._not_before = now + RETRY_S
         if answer.ok:
-            self.settling.heard(poll.id, answer.fields.get("refused") or [])
+            self.settling.heard(poll.id, entries(answer.fields, "refused"))
         else:
             self.settling.unheard(poll.id, answer, now)
-        if poll is not self._poll:
+        if not is_last:
             return  # a newer one took its place, so its leases are not ours
-        self._poll = None
         if not answer.ok:
             self._refused(answer, now)
             return
-        self._not_before = now + RETRY_S
         leases = self._leases_of(answer, now)
         self._got = poll.n  # only now: leases that cannot be read go back as unheard
         if leases:
@@ -221,8 +224,8 @@ class Session:
     def _leases_of(self, answer: Answer, now: float) -> list[Lease]:
         boot = self._link.boot or 0
         if "hand_back_ms" in answer.fields:
-            self.pace.hand_back_after_s = int(answer.fields["hand_back_ms"]) / 1e3
-        grants = answer.fields.get("leases") or []
+            self.pace.hand_back_after_s = number(answer.fields, "hand_back_ms") / 1e3
+        grants = entries(answer.fields, "leases")
         return [
             Lease(grant, block, boot, now)
             for grant, block in zip(grants, answer.blocks, strict=True)

@@ -9,13 +9,15 @@ settling twice is answered alike, so a flight may be sent as often as needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
+from layby._fields import Fields, entries, ranges, text, token
 from layby._lease import ACK, DEFER, FAIL, OUTCOMES, UNSTARTED, Lease
 from layby._link import NEVER, Link
 from layby._wire import Answer
-from layby.errors import refused
+from layby.errors import Damaged, refused
 
 FLUSH_S = 0.005
 RESEND_S = 5.0
@@ -200,15 +202,15 @@ class Settling:
     def _answered(self, request: int, answer: Answer, now: float) -> None:
         self._link.drop(request)
         if answer.ok:
-            self.heard(request, answer.fields.get("refused") or [])
+            self.heard(request, entries(answer.fields, "refused"))
         else:
             self.unheard(request, answer, now)
 
-    def heard(self, request: int, rejected: list[dict[str, Any]]) -> None:
+    def heard(self, request: int, rejected: Sequence[Fields]) -> None:
         """The answer to `request` says that all it carried is durable, but for `rejected`."""
         for flight in [each for each in self._flights if request in each.ids]:
+            lost = _lost(rejected, flight.leases)
             self._end(flight)
-            lost = [item for entry in rejected for item in _items(entry, flight.leases)]
             if lost:
                 self._lost(lost)
 
@@ -222,7 +224,7 @@ class Settling:
                 continue
             self._end(flight)
             rejected = [{**entry, "code": refusal.code} for entry in flight.entries]
-            self._lost([item for entry in rejected for item in _items(entry, flight.leases)])
+            self._lost(_lost(rejected, flight.leases))
 
     def _end(self, flight: Flight) -> None:
         del self._flights[flight]
@@ -259,16 +261,23 @@ def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _items(entry: dict[str, Any], leases: dict[bytes, Lease]) -> Iterator[Lost]:
-    lease = leases.get(entry["lease"])
-    if lease is None:
-        return
-    ranges = entry["ranges"]
-    for first, last in zip(ranges[::2], ranges[1::2], strict=True):
-        for position in range(first, last + 1):
-            index = lease.index(position)
-            if index is not None:
-                yield Lost(lease, index, entry["code"])
+def _lost(rejected: Sequence[Fields], leases: dict[bytes, Lease]) -> list[Lost]:
+    """No message is refused twice in one answer."""
+    most = sum(lease.messages for lease in leases.values())
+    items = (item for entry in rejected for item in _items(entry, leases))
+    lost = list(islice(items, most + 1))
+    if len(lost) > most:
+        raise Damaged("an answer refuses more outcomes than were sent")
+    return lost
+
+
+def _items(entry: Fields, leases: dict[bytes, Lease]) -> Iterator[Lost]:
+    code, spans = text(entry, "code"), ranges(entry)
+    lease = leases.get(token(entry, "lease"))
+    if lease is not None:
+        for first, last in zip(spans[::2], spans[1::2], strict=True):
+            for index in lease.indexes(first, last):
+                yield Lost(lease, index, code)
 
 
 def cut_reason(reason: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from layby._block import Block
+from layby._block import Block, BlockError
+from layby._fields import number
 from layby._wire import Answer
+from layby.errors import Damaged
 
 __all__ = ["Block", "Response"]
 
@@ -19,5 +21,8 @@ class Response(dict[str, Any]):
         super().__init__(
             {name: value for name, value in answer.fields.items() if name not in ENVELOPE}
         )
-        self.boot: int = answer.fields.get("boot", 0)
-        self.blocks = [Block(block) for block in answer.blocks]
+        self.boot = number(answer.fields, "boot", 0)
+        try:
+            self.blocks = [Block(block) for block in answer.blocks]
+        except BlockError as error:
+            raise Damaged(f"a block of an answer: {error}") from error

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 RETRY_MS_MAX = 60_000
-"""However long a broker says to wait: it may be wrong, and nobody would notice."""
+"""No broker is waited for longer than this before it is asked again."""
 
 
 class LaybyError(Exception):
@@ -153,7 +153,7 @@ class Refused(LaybyError):
         self.retryable = bool(answer.get("retryable", self.retryable))
         self.fault = str(answer.get("fault", ""))
         retry_ms = answer.get("retry_ms", 0)
-        self.retry_ms = min(retry_ms, RETRY_MS_MAX) if isinstance(retry_ms, int) else 0
+        self.retry_ms = min(max(0, retry_ms), RETRY_MS_MAX) if type(retry_ms) is int else 0
         self.answer = dict(answer)
 
     def __init_subclass__(cls) -> None:

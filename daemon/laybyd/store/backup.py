@@ -12,13 +12,15 @@ two logs are told apart by their files, too.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from laybyd.store import engine, records
-from laybyd.store.base import Damaged, Unavailable
+from laybyd.store.base import Damaged, InUse, Unavailable
 from laybyd.store.directory import Directory
 from laybyd.store.producers import ProducerTable
 from laybyd.store.segment import SLACK_BYTES, Segment
@@ -126,15 +128,29 @@ def _whole_or_nothing(target: Path) -> Iterator[Path]:
         raise Unavailable(f"{target} is there already")
     made = target.with_name(target.name + ".partial")
     try:
-        if made.exists():
-            shutil.rmtree(made)
-        engine.make_dir(made)
-        yield made
-        engine.sync(made)
-        made.rename(target)
-        engine.sync(target.parent)
+        with _claimed(made):
+            yield made
+            engine.sync(made)
+            made.rename(target)
+            engine.sync(target.parent)
     except OSError as error:
         raise engine.unusable(error, target) from error
+
+
+@contextmanager
+def _claimed(made: Path) -> Iterator[None]:
+    """An empty directory that no other process fills; one that was killed left it half full."""
+    engine.make_dir(made)
+    fd = os.open(made, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for path in made.iterdir():
+            path.unlink()
+        yield
+    except BlockingIOError as error:
+        raise InUse(f"another process is writing to {made}") from error
+    finally:
+        os.close(fd)
 
 
 # ---- back -------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ class LmdbStore:
         self._writing = threading.Lock()
         self._is_open = False
         self._fence: Fence | None = None
-        self._broken: Unknown | None = None
+        self._broken: Unknown | Damaged | None = None
         self._recovery_ms = 0
         self._last_us = 0
 
@@ -88,6 +88,7 @@ class LmdbStore:
         self._directory.remove_leftovers()
         if not self._directory.state.exists():
             self._create()
+        engine.check_structure(self._directory.state)
         state = self._opened_state(self._directory.state)
         try:
             meta = state.load_meta()
@@ -163,7 +164,7 @@ class LmdbStore:
         """A step of which the outcome is not known, or that lacked a file, is the last one."""
         try:
             yield
-        except Unknown as error:
+        except (Unknown, Damaged) as error:
             self._broken = error
             raise
         except Postponed:

@@ -268,8 +268,8 @@ class MemoryStore:
             self._blocks[at] = self._blocks[at]._replace(body=bytes(body))
 
     def fail_next(self, step: str, error: StoreError, applied: bool = False) -> None:
-        """Let the next `append`, `trim` or `commit_state` raise this; `applied` tells whether it was done
-        all the same, which is what an unknown outcome may mean."""
+        """Let the next `append`, `trim` or `commit_state` raise this; `applied` tells whether it
+        was done all the same, which is what an unknown outcome may mean."""
         self._faults[step] = _Fault(error, applied)
 
     def _fault(self, step: str) -> _Fault | None:

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from laybyd.store import engine, limits
-from laybyd.store.base import Damaged, Full
+from laybyd.store.base import Damaged, Full, Unknown
 from laybyd.store.producers import ProducerTable
 from laybyd.store.segment import Segment
 from laybyd.store.topics import joined
@@ -207,17 +207,20 @@ class Segments:
         self._show([*self.segments, segment])
 
     def _serving(self, number: int, path: Path) -> Segment:
-        """The file under its name, open, and named by the state: all of it, or none."""
+        """The file under its name, open, and named by the state: all of it, or none. It is opened
+        before the state is told, so that nothing can fail after that; when it is not known whether
+        the state took it, the empty file stays, which is right either way."""
         live = self._directory.segment(number)
         segment: Segment | None = None
         try:
             self._directory.rename(path, live)
             segment = Segment(live, self._spares.map_bytes)
             self._state.set_meta(self._state.meta._replace(last=number))
-        except BaseException:
+        except BaseException as error:
             if segment is not None:
                 segment.close()
-            self._spares.give_back(number, live if live.exists() else path)
+            if not isinstance(error, Unknown):
+                self._spares.give_back(number, live if live.exists() else path)
             raise
         return segment
 

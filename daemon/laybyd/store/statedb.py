@@ -97,8 +97,11 @@ class StateDb:
 
     def load_meta(self) -> Meta:
         """Raises Damaged, or Unavailable when another version has written it."""
-        with self._env.begin() as txn:
-            value = txn.get(_META_KEY)
+        try:
+            with self._env.begin() as txn:
+                value = txn.get(_META_KEY)
+        except lmdb.Error as error:
+            raise engine.unreadable(error, self.path) from error
         if value is None:
             raise Damaged(f"{self.path} does not say which store it is; restore from a backup")
         try:

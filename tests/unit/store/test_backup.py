@@ -182,6 +182,18 @@ def test_a_copier_that_is_killed_holds_nothing_and_leaves_no_backup(
     assert restore(tmp_path / "backup", tmp_path / "again").end == 21
 
 
+def test_two_copies_to_one_place_do_not_meet(disk: Disk, tmp_path: Path) -> None:
+    disk.fill(3)
+    with copying(disk.path, tmp_path / "backup") as go_on:
+        command = [sys.executable, "-m", "laybyd.storecli", "backup", "--quiet"]
+        command += [str(disk.path), str(tmp_path / "backup")]
+        other = subprocess.run(command, capture_output=True, check=False)
+        assert other.returncode == 75
+        assert b"another process is writing" in other.stdout
+        go_on()
+    assert restore(tmp_path / "backup", tmp_path / "again").end == 4
+
+
 def test_freeing_twice_in_a_row_is_no_copying(disk: Disk) -> None:
     disk.fill(30)
     assert 1 < disk.trim(10) < disk.trim(20) < disk.trim(30)

@@ -81,6 +81,22 @@ def test_a_missing_segment(full: Disk, which: int) -> None:
     assert f"{path} is missing" in refused(full)
 
 
+def test_a_wiped_page_of_the_state_never_reaches_the_engine(full: Disk) -> None:
+    """The engine ends the process, or calls it a failed commit, when such a page is in its way."""
+    path = full.path / "state.lmdb"
+    whole = path.read_bytes()
+    live = 0
+    for at in range(2 * 4_096, len(whole), 4_096):
+        path.write_bytes(whole[:at] + bytes(4_096) + whole[at + 4_096 :])
+        if engine.problems_of(path):
+            live += 1
+            assert "restore the store from a backup" in refused(full)
+    assert live
+    path.write_bytes(whole)
+    full.open()
+    assert full.seqs() == list(range(1, 21))
+
+
 def test_a_missing_state(full: Disk) -> None:
     (full.path / "state.lmdb").unlink()
     assert "state.lmdb is missing" in refused(full)

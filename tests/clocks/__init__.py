@@ -1,0 +1,1 @@
+"""Wall clocks that are set, machines that stand still."""

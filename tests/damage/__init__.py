@@ -1,0 +1,1 @@
+"""Bytes on the disk that are not what was written: named, refused, never served."""

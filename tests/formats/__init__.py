@@ -1,0 +1,1 @@
+"""What is on disks and in programs out there: stores and clients of every released version."""
