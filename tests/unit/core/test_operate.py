@@ -200,8 +200,8 @@ def test_so_many_deleted_topics_may_be_remembered(monkeypatch):
     monkeypatch.setattr(operate, "FORGOTTEN_MAX", 1)
     table = Table()
     table.push("app", 1)
-    table.push("web", 1)
     assert isinstance(table.operate("topic_delete", topic="app"), fx.Reply)
+    table.push("web", 1)
     assert table.operate("topic_delete", topic="web").code == "over_limit"
     table.step(ev.Trimmed(2, ()))
     assert isinstance(table.operate("topic_delete", topic="web"), fx.Reply)
