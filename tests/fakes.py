@@ -97,6 +97,8 @@ class StateStore:
 
     def _forgettopic(self, op) -> None:
         self.forgotten[op.topic] = op.below
+        if not op.below:
+            del self.forgotten[op.topic]
 
     def due(self, op: fx.LoadDue) -> ev.DueLoaded:
         found = sorted(self.lane(op.gid, "deferred").values(), key=lambda r: (r.due_us, r.first))

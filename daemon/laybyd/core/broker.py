@@ -280,6 +280,7 @@ class Broker:
         self._trimmer.trimmed(event.start)
         self._topics.trimmed(event.start, event.topics)
         self._groups.recount()
+        self._operator.trimmed(event.start)
 
     def _space_changed(self, event: events.Space, now: int) -> None:
         self._space.log_full = event.log_full

@@ -107,7 +107,8 @@ class Unpark(NamedTuple):
 
 
 class ForgetTopic(NamedTuple):
-    """Messages of the topic below this position are gone for everybody."""
+    """Messages of the topic below this position are gone for everybody; 0: there are none left
+    that anybody would have to be told so of."""
 
     topic: str
     below: int

@@ -28,6 +28,9 @@ PAGE = 100
 PAGE_MAX = 1_000
 BODIES_MAX = 16
 FOUND_AT_ONCE = 1_000
+FORGOTTEN_MAX = 10_000
+"""So many deleted topics of which something may still lie somewhere."""
+
 KNOWN_SETTINGS = frozenset(GroupSettings._fields)
 
 
@@ -47,14 +50,14 @@ class World(NamedTuple):
 
 
 class _Answered:
-    """Sends a reply when a commit of no group is durable."""
+    """Sends a reply, if there is one, when a commit of no group is durable."""
 
-    def __init__(self, out: list[Effect], reply: Reply) -> None:
+    def __init__(self, out: list[Effect], *reply: Reply) -> None:
         self._out = out
         self._reply = reply
 
     def committed(self) -> None:
-        self._out.append(self._reply)
+        self._out.extend(self._reply)
 
 
 class Operator:
@@ -134,6 +137,11 @@ class Operator:
         if world.topics.get(name) is None:
             self._refuse(event.caller, "unknown_topic", f"there is no topic {name}")
             return
+        if len(world.topics.forgotten) >= FORGOTTEN_MAX:
+            text = f"{FORGOTTEN_MAX} deleted topics are not forgotten yet: the log still holds some"
+            text += " of them, or a group has deferred or dead messages; drain or drop those"
+            self._refuse(event.caller, "over_limit", text)
+            return
         _, log_end = world.positions()
         world.topics.forget(name, log_end)
         token = world.commits.take(_Answered(world.out, Reply(event.caller, {})))
@@ -143,6 +151,20 @@ class Operator:
                 group.forget(now)
                 world.touch(group)
         world.trimmer.wait_for(token)
+
+    def trimmed(self, start: int) -> None:
+        """Marks of deleted topics that keep nothing from anybody go. What is parked may be theirs,
+        on the disk as well; so they stay while there is any, and until its end is durable."""
+        world = self._world
+        accounts = [group.parts.account for group in world.groups]
+        if not world.topics.forgotten or any(one.deferred or one.dead for one in accounts):
+            return
+        done = world.topics.remember(start)
+        if done:
+            for group in world.groups:
+                group.parts.journal.flush()
+            token = world.commits.take(_Answered(world.out))
+            world.out.append(Commit(token, tuple(ForgetTopic(name, 0) for name in done)))
 
     # ---- groups ---------------------------------------------------------------------------------
 

@@ -107,6 +107,14 @@ class Topics:
         self.forgotten[name] = below
         del self._topics[name]
 
+    def remember(self, start: int) -> list[str]:
+        """The log begins at `start`: topics of which it holds nothing that is forgotten need no
+        mark any more."""
+        done = [name for name, below in self.forgotten.items() if below <= start]
+        for name in done:
+            del self.forgotten[name]
+        return done
+
     def is_forgotten(self, topic: str, last: int) -> bool:
         return last < self.forgotten.get(topic, 0)
 

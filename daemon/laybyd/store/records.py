@@ -105,7 +105,10 @@ def _remove(lane: str, record: Parked, puts: list[Put]) -> None:
 
 
 def _forget(op: fx.ForgetTopic, puts: list[Put]) -> None:
-    _put(puts, keys.forgotten(op.topic), op.below)
+    if op.below:
+        _put(puts, keys.forgotten(op.topic), op.below)
+    else:
+        puts.append((keys.forgotten(op.topic), None))
 
 
 def _put(puts: list[Put], key: bytes, meaning: object) -> None:

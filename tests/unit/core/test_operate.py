@@ -4,6 +4,7 @@ import pytest
 
 from laybyd.core import effects as fx
 from laybyd.core import events as ev
+from laybyd.core import operate
 from laybyd.core.types import Outcome
 from tests.builders import MS, SECOND, START, Table, a_caller, delivered, positions, settings
 
@@ -173,6 +174,37 @@ def test_a_deleted_topic_is_gone_for_everybody_and_may_come_again():
     assert table.settle(grant) == [], "what was out is settled as ever"
     assert table.group()["floor"] == 3
     assert table.state.forgotten == {"app": 5}
+
+
+def test_a_deleted_topic_is_forgotten_once_nothing_of_it_can_come_again():
+    table = Table(settings(GROUP))
+    table.push("app", 2)
+    grant = table.lease()
+    table.settle(grant, (1, 1))
+    table.settle(grant, (2, 2), outcome=Outcome.REJECT)
+    table.push("web", 1)
+    table.operate("topic_delete", topic="app")
+    table.step(ev.Trimmed(2, ()))
+    assert table.state.forgotten == {"app": 4}, "the log has some of it"
+    table.step(ev.Trimmed(4, ()))
+    assert table.state.forgotten == {"app": 4}, "one of it is dead, and may be retried"
+    assert change(table, "drop", "dead", (2, 2)) == (1, [])
+    table.step(ev.Trimmed(4, ()))
+    assert table.state.forgotten == {}
+    table.restart()
+    table.step(ev.Trimmed(4, ()))
+    assert table.state.forgotten == {}
+
+
+def test_so_many_deleted_topics_may_be_remembered(monkeypatch):
+    monkeypatch.setattr(operate, "FORGOTTEN_MAX", 1)
+    table = Table()
+    table.push("app", 1)
+    assert isinstance(table.operate("topic_delete", topic="app"), fx.Reply)
+    table.push("web", 1)
+    assert table.operate("topic_delete", topic="web").code == "over_limit"
+    table.step(ev.Trimmed(2, ()))
+    assert isinstance(table.operate("topic_delete", topic="web"), fx.Reply)
 
 
 def test_what_comes_back_of_a_deleted_topic_is_dropped():

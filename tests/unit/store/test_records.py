@@ -221,6 +221,8 @@ def test_finding_goes_on_behind_the_last_one_found(state: State) -> None:
 def test_topics_are_forgotten_up_to_a_position(state: State) -> None:
     state.commit(fx.ForgetTopic("a", 5), fx.ForgetTopic("b", 6), fx.ForgetTopic("a", 9))
     assert records.load_forgotten(state.store) == {"a": 9, "b": 6}
+    state.commit(fx.ForgetTopic("a", 0))
+    assert records.load_forgotten(state.store) == {"b": 6}
 
 
 def test_the_clock_is_when_the_last_one_was_parked(state: State) -> None:
