@@ -95,27 +95,48 @@ def _shorten(grant: Grant, kept: int) -> Grant:
 
 def _read_out(bodies: Bodies, effect: ReadOut, hits: Mapping[int, object]) -> Assembled:
     """As many runs as fit; a shortened one ends the answer and `next` says where to go on. What
-    was trimmed meanwhile is passed over: a read holds nothing in the log."""
+    was trimmed meanwhile is passed over: a read holds nothing in the log. What stands before
+    damage is answered first; a read that begins with damage is refused with the way round it."""
     blocks: list[object] = []
     runs: list[tuple[str, tuple[Piece, ...]]] = []
     next_position = effect.next
-    try:
-        for topic, pieces in effect.blocks:
-            block, kept = bodies.packed(0, pieces, hits)
-            blocks.append(block)
-            runs.append((topic, pieces[:kept]))
-            if kept < len(pieces):
-                next_position = pieces[kept].first
-                break
-    except DamagedBody as damage:
-        fields = {"next": damage.last + 1}
-        return Assembled(Outgoing(Refuse(effect.caller, "damaged", str(damage), 0, fields)))
-    except GoneBody as gone:
-        next_position = max(gone.start, effect.next)
-        blocks, runs = [], []
+    for topic, pieces in effect.blocks:
+        try:
+            block, kept = _packed_before_damage(bodies, pieces, hits)
+        except DamagedBody as damage:
+            if not blocks:
+                return _refused_read(effect, damage)
+            next_position = pieces[0].first
+            break
+        except GoneBody as gone:
+            next_position = max(gone.start, pieces[0].first + 1)
+            break
+        blocks.append(block)
+        runs.append((topic, pieces[:kept]))
+        if kept < len(pieces):
+            next_position = pieces[kept].first
+            break
     return Assembled(
         Outgoing(effect._replace(blocks=tuple(runs), next=next_position), tuple(blocks))
     )
+
+
+def _packed_before_damage(
+    bodies: Bodies, pieces: tuple[Piece, ...], hits: Mapping[int, object]
+) -> tuple[object, int]:
+    """Raises DamagedBody when the first of the pieces is damaged already, and GoneBody."""
+    try:
+        return bodies.packed(0, pieces, hits)
+    except DamagedBody as damage:
+        whole = [piece for piece in pieces if piece.block < damage.first]
+        if not whole:
+            raise
+        return bodies.packed(0, whole, hits)
+
+
+def _refused_read(effect: ReadOut, damage: DamagedBody) -> Assembled:
+    fields = {"next": damage.last + 1}
+    return Assembled(Outgoing(Refuse(effect.caller, "damaged", str(damage), 0, fields)))
 
 
 def _reply(bodies: Bodies, effect: Reply, hits: Mapping[int, object]) -> Assembled:

@@ -99,6 +99,29 @@ def test_a_read_of_damage_is_refused_with_the_way_round_it(bodies, store):
     assert (refusal.code, refusal.fields) == ("damaged", {"next": 5})
 
 
+@pytest.mark.parametrize(
+    "runs",
+    [
+        (("app", (Piece(1, 4, 1), Piece(5, 5, 5))),),
+        (("app", (Piece(1, 4, 1),)), ("app", (Piece(5, 5, 5),))),
+    ],
+)
+def test_a_read_that_comes_to_damage_answers_what_stands_before_it(bodies, store, runs):
+    store.damage(5)
+    made = assemble(bodies, 0, ReadOut(CALLER, runs, next=6), {})
+    assert data(made.outgoing.blocks[0]) == [b"0", b"1", b"2", b"3"]
+    assert made.outgoing.effect.blocks == (("app", (Piece(1, 4, 1),)),)
+    assert made.outgoing.effect.next == 5
+
+
+def test_a_read_of_which_the_first_part_was_trimmed_goes_on_where_the_log_begins(bodies, store):
+    store.trim(store.acquire(), 5)
+    runs = (("app", (Piece(1, 4, 1),)), ("app", (Piece(5, 5, 5),)))
+    made = assemble(bodies, 0, ReadOut(CALLER, runs, next=6), {})
+    assert (made.outgoing.effect.blocks, made.outgoing.effect.next) == ((), store.facts().start)
+    assert store.facts().start == 5
+
+
 def test_a_read_passes_over_what_was_trimmed_meanwhile(bodies):
     made = assemble(bodies, 0, ReadOut(CALLER, (("app", (Piece(9, 9, 9),)),), next=10), {})
     assert (made.outgoing.effect.blocks, made.outgoing.effect.next) == ((), 10)
