@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from laybyd.errors import Exit
+from tests.crash import shim
 from tests.faults.__main__ import some
 from tests.faults.cases import SERIES, Case, Series, drawn, wrong_end
 
@@ -15,6 +16,7 @@ CASES = 150
 
 @pytest.mark.timeout(600)
 def test_a_call_that_fails_loses_nothing():
+    shim.needed()
     found = some(seed=1, count=CASES)
     assert not found["failures"], found["failures"]
     covered = found["covered"]

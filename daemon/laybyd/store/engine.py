@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import struct
 from typing import TYPE_CHECKING
 
@@ -168,10 +169,10 @@ def unusable(error: Exception, path: Path) -> StoreError:
     return Unavailable(f"{path} cannot be opened: {error}")
 
 
-def unreadable(error: lmdb.Error, path: Path) -> StoreError:
+def unreadable(error: lmdb.Error, path: Path, what: str = "cannot be read") -> StoreError:
     """What a read that failed means: the file is wrong, or the machine cannot read it now."""
     if isinstance(error, _BROKEN):
-        return Damaged(f"{path} cannot be read: {error}")
+        return Damaged(f"{path} {what}: {error}")
     return Unknown(f"{path} cannot be read now: {error}")
 
 
@@ -193,11 +194,17 @@ def refused(error: OSError, path: Path) -> StoreError:
 
 
 def is_full(error: lmdb.Error, path: Path) -> bool:
-    """The engine reports a short write, which is what a full disk makes, as EIO."""
+    """The engine reports a short write, which is what a full disk makes and a file that has
+    reached the size it is allowed, as EIO."""
     code = getattr(error, "code", 0)
     if isinstance(error, lmdb.MapFullError | lmdb.TxnFullError) or code in _FULL_CODES:
         return True
-    return code == errno.EIO and free_bytes(path) < _LEAST_FREE
+    return code == errno.EIO and (free_bytes(path) < _LEAST_FREE or _is_as_large_as_allowed(path))
+
+
+def _is_as_large_as_allowed(path: Path) -> bool:
+    allowed, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return allowed != resource.RLIM_INFINITY and path.stat().st_size >= allowed
 
 
 def free_bytes(path: Path) -> int:

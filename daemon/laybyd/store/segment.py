@@ -65,7 +65,7 @@ class Segment:
             self._load()
         except lmdb.Error as error:
             self._env.close()
-            raise engine.unreadable(error, path) from error
+            raise engine.unreadable(error, path, "cannot be read") from error
         except Damaged as error:
             self._env.close()
             raise Damaged(f"{path}: {error}") from error
@@ -95,13 +95,15 @@ class Segment:
         self.end, self.last_us = end, last_us
 
     def _open(self, readonly: bool) -> None:
-        self._env = engine.open_env(self.path, self._map_bytes, dbs=2, readonly=readonly)
+        env = engine.open_env(self.path, self._map_bytes, dbs=2, readonly=readonly)
         try:
-            self._index = self._env.open_db(b"index", create=False)
-            self._blocks = self._env.open_db(b"blocks", create=False)
+            self._index = env.open_db(b"index", create=False)
+            self._blocks = env.open_db(b"blocks", create=False)
         except lmdb.Error as error:
-            self._env.close()
-            raise engine.unreadable(error, self.path) from error
+            env.close()
+            raise engine.unreadable(error, self.path, "is no segment of a log") from error
+        self._env = env
+        self._is_open = True
 
     # ---- recovery
 
@@ -293,12 +295,14 @@ class Segment:
         with self._lock:
             if self._closed:
                 raise KeyError(f"{self.path} is no longer part of the log")
+            if not self._is_open:
+                self._open(readonly=True)
             self._readers += 1
         try:
             with self._env.begin() as txn:
                 yield txn
         except lmdb.Error as error:
-            raise engine.unreadable(error, self.path) from error
+            raise engine.unreadable(error, self.path, "cannot be read") from error
         finally:
             with self._lock:
                 self._readers -= 1
@@ -314,15 +318,17 @@ class Segment:
     def housekeep(self) -> None:
         """Free the slots of readers that died."""
         with self._lock:
-            if not self._closed:
+            if self._is_open and not self._closed:
                 self._env.reader_check()
 
     def freeze(self) -> None:
-        """From here on it is only read: give back what writing to it costs."""
+        """From here on it is only read: give back what writing to it costs. When it cannot be
+        opened again now, the next reader does."""
         with self._lock:
             self._lock.wait_for(lambda: not self._readers)
             if not self._closed:
                 self._env.close()
+                self._is_open = False
                 self._open(readonly=True)
 
     def close(self) -> None:
