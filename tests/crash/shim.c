@@ -11,6 +11,7 @@
    LAYBY_SHIM_COUNTS a file of 128 longs: how often each class was called, at its letter; at 0, how
                      often a call was made to fail
 
+   System calls are made with longs: the kernel reads whole registers.
    A record is written after the call, but for the begin of a flush: what a flush makes durable is
    what was written before it began. */
 #define _GNU_SOURCE
@@ -60,14 +61,15 @@ static void say(char kind, int fd, uint64_t at, const void *data, size_t size)
     int before = errno;
     struct head head = {size, kind, {0}, syscall(SYS_gettid), fd, at};
     struct iovec parts[2] = {{&head, sizeof head}, {(void *)data, size}};
-    if (syscall(SYS_writev, log_fd, parts, 2) != (long)(sizeof head + size)) abort();
+    if (syscall(SYS_writev, (long)log_fd, parts, 2L) != (long)(sizeof head + size)) abort();
     errno = before;
 }
 
 static void count_into(const char *path)
 {
-    int fd = syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
-    void *at = (void *)syscall(SYS_mmap, 0, sizeof own_counts, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    int fd = syscall(SYS_openat, (long)AT_FDCWD, path, (long)(O_RDWR | O_CLOEXEC));
+    void *at = (void *)syscall(SYS_mmap, 0L, sizeof own_counts, (long)(PROT_READ | PROT_WRITE),
+                               (long)MAP_SHARED, (long)fd, 0L);
     if (at == MAP_FAILED) abort();
     counts = at;
 }
@@ -79,7 +81,8 @@ void shim_start(void)
     const char *count = getenv("LAYBY_SHIM_COUNTS");
     if (!path) return;
     snprintf(root, sizeof root, "%s/", path);
-    if (log) log_fd = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (log) log_fd = syscall(SYS_openat, (long)AT_FDCWD, log,
+                              (long)(O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC), 0600L);
     flush_us = flush ? atol(flush) : 0;
     fault_times = 1;
     if (fault) sscanf(fault, "%c:%ld:%d:%ld", &fault_class, &fault_nth, &fault_errno, &fault_times);
@@ -182,8 +185,8 @@ static ssize_t write_all(int fd, const struct iovec *parts, int count, off_t at,
         int append = fcntl(fd, F_GETFL) & O_APPEND;
         at = append && !fstat(fd, &now) ? now.st_size : lseek(fd, 0, SEEK_CUR);
     }
-    ssize_t done = placed ? syscall(SYS_pwritev, fd, parts, count, at, 0)
-                          : syscall(SYS_writev, fd, parts, count);
+    ssize_t done = placed ? syscall(SYS_pwritev, (long)fd, parts, (long)count, at, 0L)
+                          : syscall(SYS_writev, (long)fd, parts, (long)count);
     return wrote(fd, at, parts, count, done);
 }
 
