@@ -27,11 +27,12 @@ class PackError(ValueError):
 
 
 def unpack(data: bytes) -> dict[str, object]:
-    """The one map that `data` is. Raises PackError, and nothing else whatever the bytes."""
+    """The one map that `data` is. Raises PackError, and nothing else whatever the bytes;
+    MemoryError is not theirs."""
     screen(data)
     try:
         value = msgpack.unpackb(data, object_pairs_hook=_unique, strict_map_key=False)
-    except PackError:
+    except (PackError, MemoryError):
         raise
     except Exception as error:  # whatever a decoder can raise: UnicodeDecodeError, ExtraData, ...
         raise PackError(f"not one whole msgpack map with UTF-8 strings: {error}") from None

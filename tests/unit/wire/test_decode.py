@@ -132,3 +132,11 @@ def test_bad_maps_are_refused_before_they_are_decoded(evil, monkeypatch):
     monkeypatch.setattr("laybyd.wire.packed.msgpack.unpackb", pytest.fail)
     with pytest.raises(packed.PackError):
         packed.unpack(evil)
+
+
+def test_a_want_of_memory_is_not_the_clients_fault(monkeypatch):
+    def starved(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(packed.msgpack, "unpackb", starved)
+    assert refusal(msgpack.packb(PUSH)).code == "internal"
