@@ -179,6 +179,7 @@ TREE = {
     "tests/contract/test_none.py": "def test_none():\n    assert True\n",
     "tests/property/test_luck.py": (
         "import laybyd\n\n\ndef test_red_anyway():\n    assert laybyd.answer() != 42\n\n\n"
+        "def test_red_anyway_with_or_without():\n    assert laybyd.answer() not in (41, 42)\n\n\n"
         "def test_red_with_the_bug():\n    assert laybyd.answer() != 41\n"
     ),
 }
@@ -223,12 +224,8 @@ def test_a_check_that_is_red_without_the_bug_kills_nothing(runner):
 
 @pytest.mark.slow
 def test_the_hunt_goes_on_behind_a_check_that_is_not_believed(runner):
-    runner._green["tests/property/test_luck.py::test_red_with_the_bug"] = False
     result = runner.run("hidden", runner.stages(["property"]))
-    assert result.killed_by == ""
-    assert result.doubts == ("tests/property/test_luck.py::test_red_with_the_bug",)
-    runner._green.clear()
-    result = runner.run("hidden", runner.stages(["property"]))
+    assert result.doubts == ("tests/property/test_luck.py::test_red_anyway_with_or_without",)
     assert result.killed_by == "tests/property/test_luck.py::test_red_with_the_bug"
 
 
