@@ -91,4 +91,7 @@ class CommitFailed(DaemonError):
 
 class Bug(DaemonError):
     exit = Exit.BUG
-    sentence = "layby broke a rule of its own; please report this"
+    sentence = (
+        "layby broke a rule of its own (what was confirmed is safe: start it again, and please "
+        "report this)"
+    )

@@ -133,7 +133,8 @@ class World:
         self.stepped += 1
         if isinstance(event, Push) and event.producer is not None:
             self._owed.pop(peer, None)
-        outcomes = len(event.verdicts) if isinstance(event, Poll | Settle) else 0
+        judged = event.verdicts if isinstance(event, Poll | Settle) else ()
+        outcomes = sum(len(verdict.ranges) for verdict in judged)
         began = clock()
         self.handlers.take(event)
         self._timed("step", clock() - began, allowed + OUTCOME_NS * outcomes)

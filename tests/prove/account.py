@@ -14,6 +14,9 @@ from tests.prove import slices
 from tests.prove.methods import Method
 from tests.prove.slices import Slice, Slices
 
+MEASURES = ("_ms", "_us", "_bytes")
+"""A sum of these means nothing."""
+
 EXTRAS_IGNORED = frozenset({"method", "seed", "count", "failures", "seconds", "next_seed"})
 
 
@@ -37,12 +40,12 @@ def of_one(method: Method, ran: Sequence[Slice]) -> dict[str, Any]:
     }
 
 
-def _sums(told: Iterable[dict[str, Any]]) -> dict[str, float]:
+def _sums(told: Iterable[dict[str, Any]]) -> dict[str, int]:
     """Of whatever else the commands have counted."""
-    sums: dict[str, float] = {}
+    sums: dict[str, int] = {}
     for one in told:
         for name, value in one.items():
-            if name not in EXTRAS_IGNORED and type(value) in (int, float):
+            if name not in EXTRAS_IGNORED and type(value) is int and not name.endswith(MEASURES):
                 sums[name] = sums.get(name, 0) + value
     return sums
 

@@ -11,7 +11,7 @@ import pytest
 from tests.mutants import patch, tree
 from tests.mutants.results import Result, Results
 from tests.mutants.runner import digest
-from tests.prove import account, methods, report, slices
+from tests.prove import account, methods, model, report, slices
 from tests.prove.methods import Method
 from tests.prove.runner import Bounds, Prover
 from tests.prove.slices import Slices
@@ -113,11 +113,24 @@ def test_the_account_names_commits_seeds_and_sums(kept, tmp_path):
 
 def test_every_method_of_the_table_can_be_started():
     for method in methods.METHODS:
-        path = tree.TOP / (method.module.replace(".", "/") + "/__main__.py")
-        assert path.is_file(), f"{method.name}: there is no {path}"
+        path = tree.TOP / method.module.replace(".", "/")
+        found = (path / "__main__.py").is_file() or path.with_suffix(".py").is_file()
+        assert found, f"{method.name}: there is no {path}"
         assert 0 < method.slice <= method.goal
     with pytest.raises(KeyError):
         methods.named(["none"])
+
+
+@pytest.mark.slow
+def test_the_model_in_its_long_form(monkeypatch):
+    told = model.account(seed=3, count=100)
+    assert (told["failures"], told["next_seed"], told["count"]) == ([], 4, 100)
+
+    def disagrees(part, examples):
+        raise AssertionError("the model says otherwise")
+
+    monkeypatch.setattr(model, "played", disagrees)
+    assert "says otherwise" in model.account(seed=3, count=100)["failures"][0]
 
 
 # ---- the document
