@@ -377,12 +377,10 @@ class Delivery(RuleBasedStateMachine):
 def played(part: int, examples: int) -> None:
     """So many runs of STEPS; another part, other runs: they are derived from its name."""
 
-    class Part(Delivery):
-        pass
-
-    Part.__qualname__ = Part.__name__ = f"Delivery{part}"
+    name = f"Delivery{part}"
+    one = type(name, (Delivery,), {"__qualname__": name})
     run_state_machine_as_test(
-        Part,
+        one,
         settings=settings(
             max_examples=examples,
             stateful_step_count=STEPS,

@@ -30,7 +30,7 @@ Facts = dict[str, Any]
 def write(kept: Slices, hunts: Path) -> None:
     facts = {"methods": account.of_all(METHODS, kept), "mutants": of_mutants(Results(hunts))}
     account.write(LAST, facts)
-    PROOF.write_text(rendered(PROOF.read_text(), facts))
+    PROOF.write_text(rendered(PROOF.read_text(), read()))
 
 
 def read() -> Facts:
