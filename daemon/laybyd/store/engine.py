@@ -126,7 +126,7 @@ def copy(env: lmdb.Environment, path: Path) -> int:
     try:
         env.copy(str(path), compact=True)
     except lmdb.Error as error:
-        raise failed(error, path) from error
+        raise failed(error, path, env) from error
     path.chmod(0o600)
     sync(path)
     return path.stat().st_size
@@ -176,14 +176,24 @@ def unreadable(error: lmdb.Error, path: Path, what: str = "cannot be read") -> S
     return Unknown(f"{path} cannot be read now: {error}")
 
 
-def failed(error: lmdb.Error, path: Path) -> StoreError:
+def failed(error: lmdb.Error, path: Path, env: lmdb.Environment) -> StoreError:
     """What a commit that failed means: Full when nothing was taken for want of room, Damaged when
     the pages in its way are not what was written."""
-    if is_full(error, path):
+    if is_full(error, path) and not _has_given_up(env):
         return Full(f"no room left for {path}: {error}")
     if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError):
         return Damaged(f"{path} cannot be written: {error}; restore the store from a backup")
     return Unknown(f"a commit to {path} failed: {error}")
+
+
+def _has_given_up(env: lmdb.Environment) -> bool:
+    """The page that makes a commit count was refused: nobody knows whether it is on the disk, and
+    the engine takes nothing more."""
+    try:
+        env.begin().abort()
+    except lmdb.PanicError:
+        return True
+    return False
 
 
 def refused(error: OSError, path: Path) -> StoreError:

@@ -42,7 +42,7 @@ def prepare(path: Path, header: Header, map_bytes: int) -> None:
             env.open_db(b"blocks", txn=txn)
             txn.put(index.HEADER_KEY, index.pack_header(header), db=entries)
     except lmdb.Error as error:
-        raise engine.failed(error, path) from error
+        raise engine.failed(error, path, env) from error
     finally:
         env.close()
 
@@ -216,7 +216,7 @@ class Segment:
                 for key, entry in entries:
                     self._append(txn, key, entry, self._index)
         except lmdb.Error as error:
-            raise engine.failed(error, self.path) from error
+            raise engine.failed(error, self.path, self._env) from error
         self.used = engine.used_bytes(self._env)
 
     def _append(

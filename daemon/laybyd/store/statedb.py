@@ -153,7 +153,7 @@ class StateDb:
                 self._apply(puts)
             except lmdb.Error as error:
                 if not (engine.is_full(error, self.path) and self._give_ballast()):
-                    raise engine.failed(error, self.path) from error
+                    raise engine.failed(error, self.path, self._env) from error
                 self._apply_again(puts)
             self._measure()
 
@@ -161,7 +161,7 @@ class StateDb:
         try:
             self._apply(puts)
         except lmdb.Error as error:
-            raise engine.failed(error, self.path) from error
+            raise engine.failed(error, self.path, self._env) from error
 
     def _apply(self, puts: Sequence[Put]) -> None:
         with self._env.begin(write=True) as txn:

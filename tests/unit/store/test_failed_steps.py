@@ -165,3 +165,19 @@ def test_a_write_cut_short_where_the_file_may_not_grow_is_a_full_disk(
     monkeypatch.setattr(engine, "free_bytes", lambda _: 1 << 40)
     monkeypatch.setattr(engine.resource, "getrlimit", lambda _: (allowed, -1))
     assert engine.is_full(short, path) is full
+
+
+def test_a_commit_whose_last_page_was_refused_is_no_full_disk(tmp_path: Path) -> None:
+    """Whether it counts shows at the next start; to call it not taken could be wrong."""
+    path = tmp_path / "x.lmdb"
+    full = engine.lmdb.DiskError("no room")
+    full.code = errno.ENOSPC
+    env = engine.open_env(path, 1 << 20, create=True)
+    assert isinstance(engine.failed(full, path, env), Full)
+    env.close()
+
+    class GivenUp:
+        def begin(self) -> None:
+            raise engine.lmdb.PanicError("MDB_PANIC")
+
+    assert isinstance(engine.failed(full, path, GivenUp()), Unknown)
