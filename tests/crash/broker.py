@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from laybyd import cli
+from laybyd import cli, serve
 from laybyd.config import Config
 from laybyd.core import journal
 from laybyd.store import statedb, writer
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SEGMENT_BYTES = 96 << 10
 SEGMENTS = 8
 STATE_BYTES = 8 << 20
+SERVED = serve.__name__
+"""Imported here, so that a fork need not: what fails in a trial is the daemon's own doing."""
+
 READY_S = 60.0
 END_S = 60.0
 
@@ -123,6 +126,13 @@ class Broker:
                 self._let_go()
                 raise Ended(self.code or 0)
         raise Silent(f"no answer within {within_s:.0f} s")
+
+    def serves(self) -> bool:
+        """Whether it answers somebody new."""
+        assert self._context is not None
+        self.peer = Peer(self._context, self._url)
+        self.peer.send("hello")
+        return bool(self.answer(READY_S)["ok"])
 
     def _is_gone(self) -> bool:
         if self.code is None:

@@ -60,7 +60,7 @@ SERIES = tuple(
     for error in errors
 )
 
-REACHED = {"W": 100, "D": 80, "F": 120, "O": 45, "R": 9, "U": 9, "M": 20, "A": 9_000}
+REACHED = {"W": 68, "D": 45, "F": 48, "O": 60, "R": 9, "U": 9, "M": 24, "A": 1_300}
 """About how many calls of each class a trial makes: where the short form draws from."""
 
 

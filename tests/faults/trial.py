@@ -63,8 +63,7 @@ def _at_work(broker: Broker, known: Knowledge, case: Case) -> tuple[list[str], i
         broker.start()
         at_start = False
         workload.begin()
-        for _ in range(ROUNDS):
-            workload.round()
+        _rounds(workload, case)
         problems = _odd(workload, case)
         code = broker.stop()
         return problems + ([f"it stopped with {code}"] if code else []), None
@@ -77,6 +76,16 @@ def _at_work(broker: Broker, known: Knowledge, case: Case) -> tuple[list[str], i
         return [str(error)], None
     finally:
         broker.kill()
+
+
+def _rounds(workload: Workload, case: Case) -> None:
+    """Where memory lacks, a connection may be lost with what was on it; who comes is served."""
+    try:
+        for _ in range(ROUNDS):
+            workload.round()
+    except Silent:
+        if case.series.call != "A" or not workload.broker.serves():
+            raise
 
 
 def _odd(workload: Workload, case: Case) -> list[str]:
