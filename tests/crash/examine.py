@@ -169,7 +169,7 @@ class Examination:
         place = self._known.positions.get(name, self.positions.get(name))
         if push is None or len(kept) != 1 or kept[0] != body(name, push.size):
             yield f"the parked bytes of {record.first} are not what was pushed"
-        elif place != record.first:
+        elif place not in (None, record.first):
             yield f"the parked bytes of {record.first} are {name}'s, which is at {place}"
 
     # ---- producers

@@ -50,7 +50,8 @@ def _told(job: Job, environment: dict[str, str]) -> dict[str, Any]:
     command = [sys.executable, "-m", job.module, *job.arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        problem = {"job": list(job.arguments), "problems": [done.stderr[-3_000:]]}
+        text = f"the worker ended with {done.returncode}: {done.stderr[-3_000:]}"
+        problem = {"job": list(job.arguments), "problems": [text]}
         return {"count": 0, "failures": [problem], "failed": 1, "covered": {}}
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told

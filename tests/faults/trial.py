@@ -66,7 +66,8 @@ def _at_work(broker: Broker, known: Knowledge, case: Case) -> tuple[list[str], i
         _rounds(workload, case)
         problems = _odd(workload, case)
         code = broker.stop()
-        return problems + ([f"it stopped with {code}"] if code else []), None
+        wrong = wrong_end(case, code or None, at_start=False)
+        return problems + ([wrong] if wrong else []), None
     except Ended as end:
         wrong = wrong_end(case, end.code, at_start)
         return _odd(workload, case) + ([wrong] if wrong else []), end.code
