@@ -190,7 +190,7 @@ class Consumer(BrokerUser):
         if answer is None:
             raise StopUser
         self._done = []
-        self._confirmed(answer)
+        self._confirmed(answer, settled)
         self.work(deliveries(answer))
 
     def work(self, found: Sequence[Delivery]) -> None:
@@ -201,24 +201,26 @@ class Consumer(BrokerUser):
                 worst_us = max(worst_us, wait.wait_us)
             if self.handling_s:
                 gevent.sleep(self.handling_s)
-            outcome = FAIL if got.data.startswith(POISON) else ACK
-            self.world.ended(got, outcome)
-            self._done.append((got, outcome))
+            self._done.append((got, FAIL if got.data.startswith(POISON) else ACK))
         if worst_us:
             self.tell("from send to handler, worst of a poll", worst_us, len(found))
 
-    def _confirmed(self, answer: Answer) -> None:
+    def _confirmed(self, answer: Answer, settled: Sequence[tuple[Delivery, str]]) -> None:
+        """Only now have they ended: who dies before this takes his outcomes along."""
         lost = {
             (entry["lease"], at) for entry in answer["refused"] for at in positions(entry["ranges"])
         }
         self.world.trouble += [f"{at}: lease lost" for _, at in lost]
+        for got, outcome in settled:
+            if (got.lease, got.position) not in lost:
+                self.world.ended(got, outcome)
 
     def leave(self) -> None:
         """Settle, then say goodbye."""
         if self._done:
             answer = self.ask("settle", group=GROUP, settle=verdicts(self._done))
             if answer is not None:
-                self._confirmed(answer)
+                self._confirmed(answer, self._done)
                 self._done = []
         self.ask("goodbye", group=GROUP, session=self._session)
 

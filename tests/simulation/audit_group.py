@@ -12,12 +12,17 @@ from collections.abc import Iterator
 from laybyd.core.effects import Deliver, Grant, Park
 from laybyd.core.events import Poll, Undelivered
 from laybyd.core.settings import CoreSettings
-from laybyd.core.types import DEAD, LIVE, GroupRecord
+from laybyd.core.types import DEAD, DEFERRED, LIVE, GroupRecord, Progress
+from laybyd.store import records
+from laybyd.store.memory import MemoryStore
 from tests.simulation import bodies
+from tests.simulation.audit_drain import DrainBook
 from tests.simulation.audit_leases import Lease, LeaseTable, SessionKey, session_of
 from tests.simulation.audit_log import LogBook, demand, matches
+from tests.simulation.audit_space import ParkedBytes
 from tests.simulation.standing import FRESH, Mark, Standing
 
+ALL = 1 << 40
 NOT_AGAIN = 3
 """What was released so often may wait for another session."""
 
@@ -30,6 +35,8 @@ class GroupBook:
         self.log = log
         self.marks: dict[int, Mark] = {}
         self.table = LeaseTable(self.settings)
+        self.drain = DrainBook(self.settings)
+        self.space = ParkedBytes(self.settings)
         self.boot = 0
         self.grants_from = 0
         self.durable_us = 0
@@ -48,6 +55,7 @@ class GroupBook:
         that was put forward meanwhile makes waits shorter, by so much and no more."""
         self.boot, self.grants_from = boot, grants_from
         self.table = LeaseTable(self.settings)
+        self.drain = DrainBook(self.settings)
         self._firsts.clear()
         self._last_first = 0
         self._unseen = self.record.start
@@ -57,6 +65,11 @@ class GroupBook:
             if forward_us:
                 mark.now = mark.disk = mark.now.sooner(forward_us)
 
+    def reopened(self, store: MemoryStore) -> None:
+        for lane in (DEFERRED, DEAD):
+            found, _ = records.find_parked(store, self.record.gid, lane, (), 0, ALL)
+            self.space.reopened(lane, found)
+
     # ---- hand-outs --------------------------------------------------------------------------
 
     def delivered(self, effect: Deliver, poll: Poll, hidden: bool, now: int) -> None:
@@ -65,15 +78,21 @@ class GroupBook:
         fresh = [grant for grant in effect.leases if grant.lease not in self.table.leases]
         self._check_answer(effect, poll)
         self._check_repeat(effect, poll, len(fresh))
+        self.drain.watch(now)
         for grant in sorted(fresh, key=lambda grant: grant.number):
-            if not hidden:
-                self._check_first_come(grant, len(effect.leases), now)
-            self._granted(grant, session_of(poll), now)
+            if hidden:
+                self._granted(grant, session_of(poll), now)
+            elif grant.lane == LIVE:
+                self._check_first_come(grant)
+                self._granted(grant, session_of(poll), now)
+            else:
+                self._drained(grant, session_of(poll), len(effect.leases), now)
         if fresh:
             self._check_limits(session_of(poll), now)
         for grant in effect.leases:
             self.table.leases[grant.lease].to = effect.caller
         self.table.answered(poll, tuple(grant.lease for grant in effect.leases))
+        self.drain.answered(poll, {grant.lane for grant in effect.leases}, now)
 
     def _check_answer(self, effect: Deliver, poll: Poll) -> None:
         leases = effect.leases
@@ -101,7 +120,7 @@ class GroupBook:
         else:
             demand(False, f"{effect} mixes old and new leases")
 
-    def _granted(self, grant: Grant, session: SessionKey, now: int) -> None:
+    def _granted(self, grant: Grant, session: SessionKey, now: int) -> Lease:
         demand(now >= self.grants_from, f"{brief(grant)} within the restart grace")
         demand(
             int.from_bytes(grant.lease[:4], "big") == self.boot,
@@ -121,6 +140,7 @@ class GroupBook:
                 firsts.append(position)
         if firsts:
             self._check_order(grant, firsts)
+        return lease
 
     def _hand_out(
         self, position: int, lease: Lease, attempts: int, deliveries: int, now: int
@@ -140,11 +160,15 @@ class GroupBook:
             demand(now >= due_us, f"{what}: {due_us - now} us before it is due")
         in_range = standing.low <= attempts <= standing.high
         demand(in_range, f"{what}: {attempts} attempts, {standing.low}..{standing.high} are right")
+        alone = lease.alone or not (standing.suspect and attempts == standing.low)
+        demand(alone or lease.lane == LIVE, f"{what}: a suspect, but not alone")
         mark.now = Standing(
             live=lease.lane == LIVE,
             deferred=lease.lane != LIVE,
             low=attempts,
             high=attempts,
+            due_us=standing.due_us,
+            counted_due_us=standing.due_us,
         )
         mark.holder = lease.id
         lease.open.add(position)
@@ -175,11 +199,8 @@ class GroupBook:
         self._firsts.insert(at, entry)
         self._last_first = max(self._last_first, firsts[-1])
 
-    def _check_first_come(self, grant: Grant, together: int, now: int) -> None:
-        """Live before deferred; what came back before what never went out."""
-        if grant.lane != LIVE:
-            self._check_drain(grant, together, now)
-            return
+    def _check_first_come(self, grant: Grant) -> None:
+        """What came back goes before what never went out."""
         if all(position <= self._last_first for position in positions_of(grant)):
             return
         earlier = [one for one in self._returned() if self.marks[one].backs < NOT_AGAIN]
@@ -203,12 +224,14 @@ class GroupBook:
         """Not settled when its lease ended: back to its lane, or suspected, or counted."""
         was = mark.now
         counts = lease.may_count(mark.position, now)
+        ended_us = lease.ended_us(mark.position, now)
         return was._replace(
             deferred=True,
             dead=counts and was.high + 1 >= self.settings.max_attempts,
             high=was.high + counts,
-            due_us=0,
-            counted_due_us=lease.ended_us(mark.position, now) + self.backoff(was.low),
+            due_us=was.due_us if was.deferred else ended_us,
+            counted_due_us=ended_us + self.backoff(was.low),
+            suspect=was.surely_live,
         )
 
     def backoff(self, attempts: int) -> int:
@@ -217,16 +240,19 @@ class GroupBook:
 
     # ---- live first, and limits -----------------------------------------------------------------
 
-    def _check_drain(self, grant: Grant, together: int, now: int) -> None:
-        """Nothing deferred goes out while live has work, but for the guard against starving."""
-        position = self.live_work()
-        if position is None:
-            return
+    def _drained(self, grant: Grant, session: SessionKey, together: int, now: int) -> None:
+        """Nothing deferred goes out while live has work, but for the guard against starving; and
+        without live work only by the idle rules."""
+        what, position = f"{self.name}: {brief(grant)}", self.live_work()
         oldest = min((mark.now.due_us for mark in self.marks.values() if _waits(mark)), default=now)
-        demand(
-            now - oldest >= self.settings.max_wait_us and together == 1,
-            f"{self.name}: {brief(grant)} while {position} waits in live, oldest {now - oldest} us",
-        )
+        overdue = now - oldest >= self.settings.max_wait_us
+        lease = self._granted(grant, session, now)
+        if position is not None:
+            what = f"{what} while {position} waits in live"
+            demand(overdue and together == 1, f"{what}, oldest {now - oldest} us")
+            self.drain.check_guard(lease, now, what)
+        elif not overdue:
+            self.drain.check_surplus(lease, self.table.busy.values(), now, what)
 
     def live_work(self) -> int | None:
         """A message that waits in live for certain."""
@@ -261,9 +287,18 @@ class GroupBook:
     # ---- what ends holds early ------------------------------------------------------------------
 
     def polled(self, poll: Poll, now: int) -> None:
+        self.drain.polled(poll, now)
         self.undone(self.table.polled(poll), now)
         if poll.progress is not None:
             self.table.reported(session_of(poll), poll.progress, now)
+
+    def reported(self, session: SessionKey, progress: Progress, now: int) -> None:
+        self.table.reported(session, progress, now)
+        self.drain.reported(session, now)
+
+    def left(self, session: SessionKey, now: int) -> None:
+        self.table.end_session(session, now)
+        self.drain.left(session)
 
     def undelivered(self, event: Undelivered, now: int) -> None:
         """It counts if the same leases were not sent once more, to somebody who can be reached."""
@@ -306,7 +341,9 @@ class GroupBook:
 
     def parked(self, park: Park, now: int) -> None:
         """The core writes down a move to a lane; it must be one that may have happened."""
-        record = park.record
+        record, most = park.record, self.limits.history_first + self.limits.history_last
+        demand(len(record.history) <= most, f"{record} has more than {most} lines of history")
+        self.space.parked(park)
         for position in range(record.first, record.last + 1):
             mark = self.marks.setdefault(position, Mark(position))
             what = f"{self.name}: {position} parked {park.lane}"

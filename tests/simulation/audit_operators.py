@@ -50,11 +50,11 @@ class Operations:
         if event.verb == "drop":
             done = Standing(done=True, low=before.low, high=before.high)
         else:
-            again = 0 if event.args["lane"] == DEAD else before.low
+            anew = event.args["lane"] == DEAD
             done = Standing(
                 deferred=True,
-                low=again,
-                high=before.high,
+                low=0 if anew else before.low,
+                high=0 if anew else before.high,
                 due_us=now,
                 counted_due_us=now,
             )

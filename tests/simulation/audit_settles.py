@@ -195,7 +195,7 @@ class Settles:
             dead=high >= most,
             low=low,
             high=high,
-            due_us=due_us if counted[0] else 0,
+            due_us=due_us if counted[0] else now,
             counted_due_us=due_us,
         )
 
@@ -214,7 +214,7 @@ class Settles:
             dead=often and was.high + 1 >= self.book.settings.max_attempts,
             done=False,
             high=was.high + often,
-            due_us=0,
+            due_us=was.due_us if was.deferred else 0,
             counted_due_us=now + self.book.backoff(was.low),
         )
 

@@ -51,6 +51,7 @@ class Auditor(Watcher):
         grace = 0 if boot == 1 else self._settings.restart_grace_us
         for book in self.groups.values():
             book.started(boot, now + grace, max(0, jump_us))
+            book.reopened(store)
 
     def _check_groups(self, store: MemoryStore) -> None:
         """A group whose record was not yet durable may be gone."""
@@ -104,11 +105,11 @@ class Auditor(Watcher):
 
     def _on_extend(self, event: ev.Extend, now: int) -> None:
         if event.group in self.groups:
-            self.groups[event.group].table.reported(event.session, event.progress, now)
+            self.groups[event.group].reported(event.session, event.progress, now)
 
     def _on_goodbye(self, event: ev.Goodbye, now: int) -> None:
         if event.group in self.groups:
-            self.groups[event.group].table.end_session(event.session, now)
+            self.groups[event.group].left(event.session, now)
 
     def _on_operate(self, event: ev.Operate, now: int) -> None:
         self._operations.asked(_ticket(event), event, now)
@@ -161,6 +162,8 @@ class Auditor(Watcher):
                 self._made(op)
             elif isinstance(op, fx.Park):
                 self._book_of(op.record.gid).parked(op, self._now)
+            elif isinstance(op, fx.Unpark):
+                self._book_of(op.record.gid).space.unparked(op)
 
     def _made(self, op: fx.SaveGroup) -> None:
         book = GroupBook(op.record, self._settings, self.log)

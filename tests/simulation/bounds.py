@@ -5,6 +5,7 @@ Owns the one look behind the door: sizes and sums only, no rule is read from the
 
 from __future__ import annotations
 
+from laybyd.core import views
 from laybyd.core.broker import Broker
 from laybyd.core.settings import CoreSettings
 from tests.simulation.audit_log import demand
@@ -26,6 +27,12 @@ def check(core: Broker, settings: CoreSettings) -> None:
         at_work = sum(one.handlers_on_live() for one in parts.sessions.by_key.values())
         counted = parts.load._value
         demand(at_work == counted, f"{name}: {counted} handlers on live work, {at_work} are")
+
+
+def left(core: Broker) -> int:
+    """Messages that by the core's own count are neither settled nor dead."""
+    counts = [views.of_group(group) for group in core._groups]
+    return sum(one[what] for one in counts for what in ("waiting", "out", "deferred"))
 
 
 def _at_most(group: str, what: str, size: int, most: int) -> None:

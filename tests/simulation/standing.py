@@ -14,7 +14,8 @@ MEMORY_MAX = 8
 
 class Standing(NamedTuple):
     """Where the message may be. Attempts lie in `low .. high`; a deferred one is not due before
-    `due_us`, or before `counted_due_us` when the attempt above `low` was counted."""
+    `due_us`, or before `counted_due_us` when the attempt above `low` was counted. `suspect`: if it
+    is deferred and was not counted, it is one of several that an ended lease left behind."""
 
     live: bool = False
     deferred: bool = False
@@ -24,6 +25,7 @@ class Standing(NamedTuple):
     high: int = 0
     due_us: int = 0
     counted_due_us: int = 0
+    suspect: bool = False
 
     @property
     def settled(self) -> bool:
@@ -59,6 +61,7 @@ def union(standings: Iterable[Standing]) -> Standing:
         high=max(one.high for one in known),
         due_us=due_us,
         counted_due_us=min(due_us, *(one.counted_due_us for one in known)),
+        suspect=all(one.suspect for one in known),
     )
 
 
