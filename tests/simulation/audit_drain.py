@@ -55,8 +55,10 @@ class DrainBook:
         lease_us = self._settings.lease_us if poll.lease_ms is None else poll.lease_ms * MS
         seen.lease_us = max(seen.lease_us, lease_us)
         self._most_handlers = max(self._most_handlers, self.handlers(now))
-        if seen.latest is not None and (_is_same(poll, seen.latest) or _is_older(poll, seen.latest)):
-            return
+        if seen.latest is None or _is_newer(poll, seen.latest):
+            self._asks_anew(seen, poll, now)
+
+    def _asks_anew(self, seen: Seen, poll: Poll, now: int) -> None:
         if not seen.is_answered:
             seen.came_back = True  # what it got may have been taken back, unseen
         if seen.got_leases:
@@ -77,10 +79,14 @@ class DrainBook:
 
     def answered(self, poll: Poll, lanes: set[str], now: int) -> None:
         seen = self._heard(session_of(poll), now)
-        if seen.latest is None or not _is_same(poll, seen.latest):
-            return
+        if seen.latest is None:
+            seen.came_back = True  # its first poll, which made the group, was not seen
+        elif _is_same(poll, seen.latest):
+            self._was_answered(seen, lanes)
+
+    def _was_answered(self, seen: Seen, lanes: set[str]) -> None:
         seen.is_answered = True
-        seen.got_leases |= bool(lanes)
+        seen.got_leases = bool(lanes)
         if lanes:
             seen.came_back = lanes != {LIVE}
 
@@ -138,8 +144,10 @@ def _is_same(poll: Poll, other: Poll) -> bool:
     return poll is other or (poll.n is not None and poll.n == other.n)
 
 
-def _is_older(poll: Poll, other: Poll) -> bool:
-    return poll.n is not None and other.n is not None and poll.n < other.n
+def _is_newer(poll: Poll, other: Poll) -> bool:
+    if poll.n is None or other.n is None:
+        return poll is not other
+    return poll.n > other.n
 
 
 def _is_held(lease: Lease, now: int) -> bool:

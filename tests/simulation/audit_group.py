@@ -90,7 +90,8 @@ class GroupBook:
         if fresh:
             self._check_limits(session_of(poll), now)
         for grant in effect.leases:
-            self.table.leases[grant.lease].to = effect.caller
+            lease = self.table.leases[grant.lease]
+            lease.to, lease.n = effect.caller, poll.n
         self.table.answered(poll, tuple(grant.lease for grant in effect.leases))
         self.drain.answered(poll, {grant.lane for grant in effect.leases}, now)
 
@@ -301,9 +302,7 @@ class GroupBook:
         self.drain.left(session)
 
     def undelivered(self, event: Undelivered, now: int) -> None:
-        """It counts if the same leases were not sent once more, to somebody who can be reached."""
-        known = self.table.leases
-        lost = [one for one in event.leases if one in known and known[one].to == event.caller]
+        lost = [one for one in event.leases if self.table.is_unheard(one, event.caller)]
         self.undone(tuple(lost), now)
 
     def undone(self, leases: tuple[bytes, ...], now: int) -> None:

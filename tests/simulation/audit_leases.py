@@ -32,6 +32,7 @@ class Lease:
         self.granted_us = now
         self.end_us = now + self.length_us
         self.to: Caller | None = None
+        self.n: int | None = None
         self.over = False
         self.open: set[int] = set()
         self.positions: set[int] = set()
@@ -88,10 +89,12 @@ class Lease:
 
 
 class Session:
-    """`answered` is the n of the last answer with leases, and `leases` what it held."""
+    """`answered` is the n of the last answer with leases, and `leases` what it held; `callers`:
+    who asked last for the answer to each n."""
 
     def __init__(self) -> None:
         self.n = 0
+        self.callers: dict[int, Caller] = {}
         self.asked: Caller | None = None
         self.answered = 0
         self.leases: tuple[bytes, ...] = ()
@@ -123,6 +126,8 @@ class LeaseTable:
         """The leases that this poll gives back, because it has not heard of them."""
         session = self._sessions.setdefault(session_of(poll), Session())
         session.asked = poll.caller
+        if poll.n is not None:
+            session.callers[poll.n] = poll.caller
         if poll.n is None or poll.n <= session.n:
             return ()
         session.n = poll.n
@@ -133,6 +138,14 @@ class LeaseTable:
         """Its session has asked again, and throws a late answer to this away."""
         session = self._sessions.get(session_of(poll))
         return session is not None and session.asked not in (None, poll.caller)
+
+    def is_unheard(self, lease_id: bytes, caller: Caller) -> bool:
+        """What was sent to this caller and did not arrive was not asked for again meanwhile."""
+        lease = self.leases.get(lease_id)
+        if lease is None or lease.to != caller:
+            return False
+        session = self._sessions.get(lease.session)
+        return session is None or session.callers.get(lease.n or 0, caller) == caller
 
     def answered(self, poll: Poll, leases: tuple[bytes, ...]) -> None:
         session = self._sessions.setdefault(session_of(poll), Session())

@@ -140,7 +140,10 @@ class Settles:
             return EITHER if ended else REFUSED
         counted = ended and holder.may_count(mark.position, now)
         may_be_dead = counted and mark.now.high + 1 >= self.book.settings.max_attempts
-        return EITHER if may_be_dead else TAKEN
+        if may_be_dead:
+            return EITHER
+        # Who has it next may have been chosen already, in an answer that waits for a commit.
+        return LATE if ended else TAKEN
 
     def _apply(self, mark: Mark, verdict: Verdict, taken: Standing) -> None:
         was_held = mark.holder is not None

@@ -63,11 +63,7 @@ class Auditor(Watcher):
             elif not book.durable_us:
                 book.durable_us = self._booted_us
 
-    def died(self, quiesced: bool) -> None:
-        """In order: then everything was durable, and nothing may be lost."""
-        for book in self.groups.values() if quiesced else ():
-            for mark in book.marks.values():
-                mark.checkpoint()
+    def died(self) -> None:
         self._operations.forget()
         self._open.clear()
         self._commits.clear()
@@ -171,6 +167,12 @@ class Auditor(Watcher):
         book.durable_us = 0
         self.groups[op.record.name] = book
         self._settles[op.record.name] = Settles(book)
+
+    def _did_quiesced(self, effect: fx.Quiesced) -> None:
+        """Everything is durable by now; what still comes before the end may be lost."""
+        for book in self.groups.values():
+            for mark in book.marks.values():
+                mark.checkpoint()
 
     def _book_of(self, gid: int) -> GroupBook:
         return next(book for book in self.groups.values() if book.record.gid == gid)
