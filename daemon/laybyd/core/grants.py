@@ -65,8 +65,10 @@ class Granter:
 
     def _give_live(self, waiting: Waiting, now: int) -> bool:
         parts, session = self._parts, waiting.session
-        room = Room(self._share(waiting), waiting.credit_bytes, ANSWER_MAP_BYTES)
         others = parts.sessions.others_wait(session)
+        if others and parts.live.keeps_first_from(session.key):
+            return False
+        room = Room(self._share(waiting), waiting.credit_bytes, ANSWER_MAP_BYTES)
         grants: list[Grant] = []
         while (
             room.messages > 0 and room.map_bytes > GRANT_BYTES and self._may_hold(session, grants)

@@ -212,11 +212,16 @@ class Live:
                 return spans
         return self._take_new(room)
 
+    def keeps_first_from(self, session: bytes) -> bool:
+        """What is first in line is for others, if any wait: their turn comes before this one's."""
+        first = next(iter(self.returned), None)
+        return first is not None and _is_kept_from(session, first)
+
     def _take_returned(self, room: Room, session: bytes, others_wait: bool) -> list[Span] | None:
         """None: nothing of it is for this session."""
         packing = None
         for span in self.returned:
-            if others_wait and span.session == session and span.releases >= NOT_AGAIN_RELEASES:
+            if others_wait and _is_kept_from(session, span):
                 continue
             packing = packing or _Packing(room)
             if not packing.takes(span.row):
@@ -303,6 +308,11 @@ class Live:
 
 def _first(row: Row) -> int:
     return row.first
+
+
+def _is_kept_from(session: bytes, span: Span) -> bool:
+    """It has given this back too often."""
+    return span.session == session and span.releases >= NOT_AGAIN_RELEASES
 
 
 def _measure(runs: Iterable[Range]) -> int:

@@ -251,4 +251,5 @@ class Sessions:
         return next(iter(self.idle.values())) if self.idle else None
 
     def others_wait(self, session: Session) -> bool:
-        return len(self.idle) + len(self.ahead) > (session in self.idle or session in self.ahead)
+        """Somebody else may be given live work now."""
+        return any(waiting.session is not session for waiting in self.in_turn())

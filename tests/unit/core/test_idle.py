@@ -122,6 +122,19 @@ def test_live_is_not_given_ahead_of_need_to_a_session_on_deferred_work():
     assert lanes(table.sent[before:]) == [("one", "live")]
 
 
+def test_what_was_given_back_three_times_does_not_wait_for_a_session_on_deferred_work():
+    table = a_table()
+    table.poll("drains", handlers=4)
+    table.wait(5 * MS)
+    assert table.last_lease("drains").lane == "deferred"
+    table.poll("drains", handlers=4, idle=0)
+    table.push()
+    for _ in range(4):
+        grant = table.lease("one")
+        assert grant.lane == "live"
+        table.settle(grant, outcome=Outcome.RELEASE, started=False)
+
+
 def test_prefetching_polls_get_no_deferred_work():
     table = a_table()
     table.poll("one", handlers=4, idle=0)

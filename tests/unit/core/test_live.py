@@ -3,11 +3,13 @@
 import pytest
 
 from laybyd.core import effects as fx
+from laybyd.core import events as ev
 from laybyd.core.types import Outcome, Piece
 from tests.builders import (
     MS,
     SECOND,
     Table,
+    a_caller,
     a_verdict,
     delivered,
     positions,
@@ -112,6 +114,21 @@ def test_what_a_session_gave_back_three_times_goes_to_another_that_waits():
         table.settle(grant, outcome=Outcome.RELEASE, started=False)
     table.poll("ahead", idle=0)
     assert table.sent[-1].caller.peer == b"ahead"
+
+
+def test_whoever_gave_it_back_does_not_take_the_last_room_before_others_who_wait():
+    table = Table(settings({"max_out": 1}))
+    table.push("app", 3)
+    held = table.lease("three", credit=1)
+    for _ in range(3):
+        table.settle(held, outcome=Outcome.RELEASE, started=False)
+        held = table.lease("one", credit=1)
+    table.settle(held, outcome=Outcome.RELEASE, started=False)
+    assert positions(table.lease("two", credit=1)) == [1]
+    table.poll("two", credit=1)
+    table.poll("one", credit=1)
+    (lost,) = table.step(ev.Undelivered(a_caller("two"), "g", (table.last_lease("two").lease,)))
+    assert (lost.caller.peer, delivered([lost])) == (b"two", [1])
 
 
 def test_what_a_session_gave_back_three_times_comes_again_when_nobody_else_waits():
