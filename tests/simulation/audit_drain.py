@@ -80,7 +80,8 @@ class DrainBook:
     def answered(self, poll: Poll, lanes: set[str], now: int) -> None:
         seen = self._heard(session_of(poll), now)
         if seen.latest is None:
-            seen.came_back = True  # its first poll, which made the group, was not seen
+            # Its first poll, which made the group, was not seen.
+            seen.came_back, seen.handlers = True, max(1, poll.handlers or 1)
         elif _is_same(poll, seen.latest):
             self._was_answered(seen, lanes)
 

@@ -163,7 +163,10 @@ class Settles:
             return Standing(done=True, low=was.low, high=was.high)
         if verdict.outcome is Outcome.REJECT:
             return Standing(dead=True, low=was.low, high=was.high)
-        moved = self._moved(mark, was, verdict, counted, now)
+        if verdict.lease == mark.holder and was is not mark.now:
+            moved = self._moved_by_end(mark, was, verdict, counted, now)
+        else:
+            moved = self._moved(mark, was, verdict, counted, now)
         # If its lease, by its end or another outcome, has moved it already, that may be all.
         under = {lease for lease, _ in mark.settled_by | mark.settled_before}
         moved_it = verdict.lease in mark.ended or verdict.lease in under
@@ -179,6 +182,21 @@ class Settles:
             due_us = now + (verdict.delay_ms or 0) * MS
             return _deferred(was, due_us)
         return self._released(mark, was, verdict, now)
+
+    def _moved_by_end(
+        self, mark: Mark, was: Standing, verdict: Verdict, counted: tuple[int, int], now: int
+    ) -> Standing:
+        """Not settled, and its lease may have ended unnoticed: if that was counted, its wait began
+        then, and the same once more changes nothing."""
+        lease = self.book.table.leases[verdict.lease]
+        ended_us = lease.ended_us(mark.position, now)
+        if verdict.outcome is Outcome.FAIL:
+            return self._failed(mark.now, (counted[0], 1), ended_us)
+        moved = self._moved(mark, was, verdict, counted, now)
+        attempts = range(mark.now.low, mark.now.high + 1)
+        if moved.counted_due_us - now not in {self.book.backoff(number) for number in attempts}:
+            return moved
+        return moved._replace(counted_due_us=moved.counted_due_us - now + ended_us)
 
     def _before_outcome(self, mark: Mark, now: int) -> Standing:
         """If its lease may have ended unnoticed, it may have been counted for that already."""

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
-from laybyd.core import group, journal, rules
+from laybyd.core import group, journal, late, rules
 from laybyd.core.account import Account
 from laybyd.core.deferred import Deferred
 from laybyd.core.effects import Append, Snapshot
@@ -25,6 +25,7 @@ from laybyd.core.polls import Polls
 from laybyd.core.progress import Reports
 from laybyd.core.pushes import Pushes, _Memory
 from laybyd.core.rules import Rules
+from laybyd.core.types import Outcome
 
 Plant = Callable[[ExitStack], None]
 MUTANTS: dict[str, Plant] = {}
@@ -188,6 +189,14 @@ def dead_one_attempt_too_early(stack: ExitStack) -> None:
         return old(self, part, trouble, *rest)
 
     old = swap(stack, Rules, "failed", failed)
+
+
+@mutant
+def a_late_fail_counts_beside_the_end_of_its_lease(stack: ExitStack) -> None:
+    def is_repeat(verdict: Any, *args: Any) -> bool:
+        return verdict.outcome is not Outcome.FAIL and old(verdict, *args)
+
+    old = swap(stack, late, "_is_repeat", is_repeat)
 
 
 # ---- order and limits ---------------------------------------------------------------------------
