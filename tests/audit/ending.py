@@ -75,10 +75,20 @@ class Ending:
             seen = f"was given {len(past.grants)} times" if past else "was never handed out"
             text = f"{sight.text!r} at {position} {seen} and did not end in {self._book.name}"
             yield Breach(ENDS, text, [sight.line, *(g.line for g in (past.grants if past else ()))])
-        for text, call in self._log.certain():
-            if self._topics(call["topic"]) and text not in self._log.where and self._first <= 1:
-                said = f"{text!r} was confirmed and never handed out in {self._book.name}"
-                yield Breach(ENDS, said, call.lines)
+        yield from self._never_handed_out(gone)
+
+    def _never_handed_out(self, gone: set[int]) -> Iterator[Breach]:
+        """A repeated push may be confirmed without a position. If such a message died unseen (its
+        block was damaged) it is one of the dead that nobody knows by its text."""
+        nameless = len(gone - self._log.seen.keys())
+        missing = [
+            (text, call)
+            for text, call in self._log.certain()
+            if self._topics(call["topic"]) and text not in self._log.where and self._first <= 1
+        ]
+        for text, call in missing[nameless:]:
+            said = f"{text!r} was confirmed and never handed out in {self._book.name}"
+            yield Breach(ENDS, said, call.lines)
 
     def _left(self) -> Iterator[Breach]:
         shown = [call for call in self._case.of("group") if call["group"] == self._book.name]

@@ -179,10 +179,11 @@ class Polls:
             self._begin_time(grants, now)
 
     def _send(self, waiting: Waiting, grants: tuple[Grant, ...], why: str) -> bool:
-        name, slow_ms = self._parts.record.name, self._slow_ms
+        # A repeat that comes before this is sent takes the caller's place, and has its own answer.
+        caller, name, slow_ms = waiting.caller, self._parts.record.name, self._slow_ms
         return self.speak(
             waiting.settlement,
-            lambda lost: Deliver(waiting.caller, name, waiting.n, grants, lost, why, slow_ms),
+            lambda lost: Deliver(caller, name, waiting.n, grants, lost, why, slow_ms),
         )
 
     @property

@@ -279,6 +279,21 @@ def test_a_poll_with_a_late_outcome_is_answered_when_it_was_looked_up(outcome):
     assert (delivered([answer]), answer.refused) == ([21], ())
 
 
+def test_a_poll_asked_again_while_its_outcome_is_looked_up_gives_each_request_its_answer():
+    from tests.builders import a_caller, a_verdict
+
+    table, leases = deep_queue()
+    table.hold = {fx.FindParked}
+    verdict = a_verdict(leases[19])
+    table.poll(n=30, wait_ms=10, verdicts=(verdict,))
+    table.wait(10 * SECOND)
+    table.poll(n=30, wait_ms=10, verdicts=(verdict,), caller=a_caller("again"))
+    sent = []
+    for _ in range(4):
+        sent += table.release() + table.wait(10 * MS)
+    assert sorted(one.caller.peer for one in sent) == [b"again", b"one"]
+
+
 @pytest.mark.parametrize("head_records", [4, 1_000])
 def test_several_parts_of_one_deferred_range_may_be_settled_late(head_records):
     table = Table(settings(QUICK | {"lease_us": 60 * SECOND}, head_records=head_records))
