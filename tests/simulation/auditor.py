@@ -43,14 +43,14 @@ class Auditor(Watcher):
 
     # ---- the process ------------------------------------------------------------------------
 
-    def booted(self, boot: int, store: MemoryStore, now: int, jump_us: int) -> None:
+    def booted(self, boot: int, store: MemoryStore, now: int, moved_us: int) -> None:
         demand(boot > self.boot, f"boot {boot} after boot {self.boot}")
         self.boot, self._store, self._booted_us = boot, store, now
         self.log.reopened(store)
         self._check_groups(store)
         grace = 0 if boot == 1 else self._settings.restart_grace_us
         for book in self.groups.values():
-            book.started(boot, now + grace, max(0, jump_us))
+            book.started(boot, now + grace, max(0, moved_us))
             book.reopened(store)
 
     def _check_groups(self, store: MemoryStore) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from laybyd.clock import LaybyClock
 from laybyd.core import effects as fx
 from laybyd.core.broker import Broker
 from laybyd.core.events import (
@@ -25,6 +26,7 @@ from laybyd.core.events import (
 from laybyd.core.settings import CoreSettings
 from laybyd.core.types import LIVE, Caller
 from laybyd.scheduler.loading import loaded_core
+from laybyd.store import records
 from laybyd.store.memory import MemoryStore
 from tests.simulation import bounds
 from tests.simulation.log_side import LogSide
@@ -53,7 +55,7 @@ class Pace(NamedTuple):
 class Watcher:
     """What the auditor sees of the process: everything that passes the core's door."""
 
-    def booted(self, boot: int, store: MemoryStore, now: int, jump_us: int) -> None: ...
+    def booted(self, boot: int, store: MemoryStore, now: int, moved_us: int) -> None: ...
     def died(self) -> None: ...
     def event(self, event: Event, now: int) -> None: ...
     def effect(self, effect: fx.Effect, now: int) -> None: ...
@@ -85,6 +87,7 @@ class BrokerHost:
         self._life = 0
         self._frozen_until = 0
         self._jumped_us = 0
+        self._clock = self._wound_up()
         self._fuse = 0
         network.deliver = self._request
         self._go = self._ways()
@@ -112,12 +115,21 @@ class BrokerHost:
 
     @property
     def now(self) -> int:
-        """The clock on the wall, as it was at the start of the process and went on from there."""
-        return self.world.now + self._jumped_us
+        """The time by the process's own clock."""
+        return self._clock.now_us()
+
+    def _wound_up(self) -> LaybyClock:
+        """As the daemon makes it: however far the wall went back, not before what is stored."""
+        last_us = max(self._store.facts().last_us, records.load_clock(self._store))
+        world = self.world
+        return LaybyClock(
+            last_us, wall=lambda: world.now + self._jumped_us, monotonic=lambda: world.now
+        )
 
     def start(self, jump_us: int = 0) -> None:
         """`jump_us`: so much the wall clock was moved while the process was not there."""
         self._jumped_us += jump_us
+        before_us, self._clock = self.now, self._wound_up()
         store, now = self._store, self.now
         fence = store.acquire()
         self.boot, self.quiesced = fence.boot, False
@@ -133,7 +145,7 @@ class BrokerHost:
         )
         self._reader = Worker(self, self._pace.read_us)
         self._network.restart()
-        self._watcher.booted(fence.boot, store, self.world.now, jump_us)
+        self._watcher.booted(fence.boot, store, self.world.now, now - before_us)
         self.core = loaded_core(self._settings, fence, store, now)
         self._fuse = 0
         self.later(0, self._turn)
