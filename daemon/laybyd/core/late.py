@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from laybyd.core.effects import FindParked, LoadRows, Lost
+from laybyd.core.effects import LoadRows, Lost
 from laybyd.core.intervals import Range, RangeSet
 from laybyd.core.live import Span
+from laybyd.core.lookups import Lookups
 from laybyd.core.parts import Parts
 from laybyd.core.rules import RELEASED, News, Trouble, cut, part_of
 from laybyd.core.sessions import Settlement
@@ -23,14 +24,13 @@ ROWS_AT_ONCE = 64
 
 
 class _Lookup(NamedTuple):
-    """One verdict's ranges on their way to the disk; `changed` are records that moved meanwhile."""
+    """One verdict's ranges on their way to the disk; to rows of the log when no lane is named."""
 
     verdict: Verdict
     ranges: tuple[Range, ...]
     settlement: Settlement
     believed: bool
     lane: str
-    changed: RangeSet
 
 
 class Late:
@@ -39,7 +39,8 @@ class Late:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._lookups: dict[int, _Lookup] = {}
+        self._of_rows: dict[int, _Lookup] = {}
+        self._of_parked: Lookups[_Lookup] = Lookups(parts, self)
 
     def judge(
         self,
@@ -126,12 +127,14 @@ class Late:
     def _look_for_rows(
         self, verdict: Verdict, ranges: list[Range], settlement: Settlement, believed: bool
     ) -> None:
-        token = self._ask(verdict, ranges, settlement, believed, "")
+        token = self._parts.finds.take((self._parts.record.gid, self))
+        self._of_rows[token] = _Lookup(verdict, tuple(ranges), settlement, believed, "")
+        settlement.lookups += 1
         self._parts.out.append(LoadRows(("find", token), ranges[0][0], ROWS_AT_ONCE))
 
     def rows_found(self, token: int, rows: Sequence[Row], upto: int, now: int) -> None:
         """Go on with the rows just read; ask again while there are more."""
-        lookup = self._end(token)
+        lookup = self._of_rows.pop(token)
         seen = RangeSet((row.first, row.last) for row in rows)
         rest: list[Range] = []
         again: list[Range] = []
@@ -193,35 +196,17 @@ class Late:
         if lane == DEAD and not parts.account.dead:
             self._settled(verdict, ranges, settlement, believed)
             return
-        parts.journal.flush()
-        token = self._ask(verdict, ranges, settlement, believed, lane)
-        limit = sum(last - first + 1 for first, last in ranges)
-        find = FindParked(token, parts.record.gid, lane, tuple(ranges), limit=min(limit, 1_000))
-        parts.out.append(find)
-
-    def _ask(
-        self,
-        verdict: Verdict,
-        ranges: Sequence[Range],
-        settlement: Settlement,
-        believed: bool,
-        lane: str,
-    ) -> int:
-        token = self._parts.finds.take((self._parts.record.gid, self))
-        changed = RangeSet()
-        self._lookups[token] = _Lookup(verdict, tuple(ranges), settlement, believed, lane, changed)
         settlement.lookups += 1
-        self._parts.parking.watchers[token] = changed.add
-        return token
+        self._of_parked.add(_Lookup(verdict, tuple(ranges), settlement, believed, lane))
 
     def parked_found(self, token: int, records: Sequence[Parked], more: bool, now: int) -> None:
-        """Records that changed while they were looked up are judged anew."""
-        lookup = self._end(token)
+        for lookup, touched, again in self._of_parked.found(token, records, more):
+            self._judge_found(lookup, touched, again, now)
+
+    def _judge_found(
+        self, lookup: _Lookup, records: Sequence[Parked], again: RangeSet, now: int
+    ) -> None:
         rest = RangeSet(lookup.ranges)
-        again = RangeSet(part for one in rest for part in lookup.changed.overlap(*one))
-        if more:
-            for one in rest.overlap(records[-1].last + 1, rest.last):
-                again.add(*one)
         for one in again:
             rest.remove(*one)
         lost = RangeSet()
@@ -255,26 +240,27 @@ class Late:
         elif rest:
             self._settled(lookup.verdict, rest, *args)
 
-    def _end(self, token: int) -> _Lookup:
-        del self._parts.parking.watchers[token]
-        return self._lookups.pop(token)
-
     def _finish(self, lookup: _Lookup) -> None:
         lookup.settlement.batch = self._parts.journal.barrier()
         lookup.settlement.looked_up()
 
     def abandon(self) -> None:
         """The group is deleted: nothing of it is left to settle."""
-        for token in list(self._lookups):
-            lookup = self._end(token)
+        lookups = [*self._of_rows.values(), *self._of_parked.take_all()]
+        self._of_rows.clear()
+        for lookup in lookups:
             self._refuse(lookup.verdict, RangeSet(lookup.ranges), lookup.settlement)
             lookup.settlement.looked_up()
 
     def _settled(
         self, verdict: Verdict, ranges: Sequence[Range], settlement: Settlement, believed: bool
     ) -> None:
-        if not (believed and verdict.outcome is Outcome.ACK):
-            self._refuse(verdict, RangeSet(ranges), settlement)
+        """Refused, but for what this was taken for while it waited: a repeat is answered alike."""
+        if believed and verdict.outcome is Outcome.ACK:
+            return
+        memory = self._parts.leases.memory(verdict.lease)
+        news = ranges if memory is None else memory.not_taken(verdict.outcome, ranges)
+        self._refuse(verdict, RangeSet(news), settlement)
 
     def _change(self, verdict: Verdict, record: Parked, runs: Sequence[Range], now: int) -> None:
         """Parts of a record that waits; what its own lease has brought about already is not

@@ -235,15 +235,18 @@ class Leases:
 
     def remember(self, lease_id: bytes, outcome: Outcome, ranges: Iterable[Range]) -> None:
         """An outcome was taken after the lease had ended, or lost these messages."""
-        lease, ended = self.live.get(lease_id), self._ended.get(lease_id)
-        memory = ended if lease is None else lease.memory
+        memory = self.memory(lease_id)
         if memory is None:
             return
         before = memory.size
         for first, last in ranges:
             memory.take(outcome, first, last)
-        if lease is None:
+        if lease_id not in self.live:
             self._ended_ranges += memory.size - before
+
+    def memory(self, lease_id: bytes) -> Memory | None:
+        lease = self.live.get(lease_id)
+        return self._ended.get(lease_id) if lease is None else lease.memory
 
     def past(self, lease_id: bytes) -> Memory | Past:
         ended = self._ended.get(lease_id)
