@@ -144,6 +144,9 @@ class Consumer(Client):
         if forgot and self.alive:
             self.fall()
 
+    def hire(self, handlers: int) -> None:
+        self.way = self.way._replace(handlers=self.way.handlers + handlers)
+
     def die(self) -> None:
         super().die()
         self.todo = []

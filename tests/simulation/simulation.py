@@ -13,6 +13,7 @@ from laybyd.store.memory import MemoryStore
 from tests.audit.auditor import audit
 from tests.audit.history import Line
 from tests.simulation import bounds
+from tests.simulation.audit_drain import FEW_HANDLERS
 from tests.simulation.audit_log import Violation, demand
 from tests.simulation.auditor import Auditor
 from tests.simulation.broker_host import BrokerHost
@@ -113,9 +114,20 @@ class Simulation:
             operator.stopped = True
         for consumer in self._consumers:
             consumer.calm_down(PEACE_WAIT_MS)
+        self._staff()
         for client in (*self._producers, *self._consumers):
             if not client.alive:
                 client.live_again()
+
+    def _staff(self) -> None:
+        """A group that keeps all its handlers free has only the guard's share of their time for
+        what is deferred: for an end within hours it takes one handler more."""
+        for group in sorted({one.way.group for one in self._consumers}):
+            staff = [one for one in self._consumers if one.way.group == group]
+            handlers = sum(one.way.handlers if isinstance(one, Session) else 1 for one in staff)
+            spare = handlers - self.plan.settings.group.reserve
+            if handlers > FEW_HANDLERS and spare <= 0:
+                staff[-1].hire(1 - spare)
 
     def _pushed(self) -> bool:
         return self._host.core is not None and not any(one.busy for one in self._producers)
