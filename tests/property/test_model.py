@@ -39,6 +39,7 @@ GROUP = GroupSettings(
 )
 SETTINGS = CoreSettings(group=GROUP, settle_flush_us=0, head_records=4, window_rows=4)
 SESSIONS = (b"one", b"two")
+OUTCOMES = (*Outcome, *(Outcome.FAIL,) * 5)  # what fails goes the longest way
 STEPS = 50
 EXAMPLES = 25_000 // STEPS
 PARTS = 5
@@ -68,10 +69,6 @@ class Report:
 
     at_us: int = -1
     named: tuple[int, ...] = ()
-
-
-OUTCOMES = (*Outcome, *(Outcome.FAIL,) * 5)
-"""What fails goes the longest way: deferred, drained, dead."""
 
 
 class Delivery(RuleBasedStateMachine):
