@@ -17,6 +17,7 @@ from laybyd.scheduler.bodies import Bodies, buffer_of
 from laybyd.scheduler.loading import loaded_core
 from laybyd.store import records
 from laybyd.store.base import Full
+from tests.store_reads import answered
 
 if TYPE_CHECKING:
     from laybyd.core.settings import CoreSettings
@@ -67,18 +68,9 @@ class Host:
             case fx.Commit(token, ops):
                 store.commit_state(self._fence, records.encode(ops, self._body_of))
                 return [ev.Committed(token)]
-            case fx.LoadDue(group, gid, after, limit):
-                found, more = records.load_due(store, gid, after, limit)
-                return [ev.DueLoaded(group, tuple(found), more)]
-            case fx.FindParked(token, gid, lane, ranges, after, limit):
-                found, more = records.find_parked(store, gid, lane, ranges, after, limit)
-                return [ev.ParkedFound(token, tuple(found), more)]
-            case fx.LoadRows(who, first, limit):
-                rows, upto = store.rows(first, limit)
-                return [ev.RowsLoaded(who, first, tuple(rows), upto)]
             case fx.Trim(below):
                 return [ev.Trimmed(store.trim(self._fence, below), tuple(store.topics()))]
-        return []
+        return answered(store, effect)
 
     def _append(self, push: ev.Push) -> list[ev.Event]:
         appends = Appends(MAX_BLOCK, 1)

@@ -22,6 +22,7 @@ from laybyd.store.memory import MemoryStore
 from laybyd.wire.decode import Hello, Refusal, decode
 from laybyd.wire.encode import Greeting, encode, encode_hello, encode_refusal
 from laybyd.wire.limits import Limits
+from tests.store_reads import answered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -152,21 +153,12 @@ class Handlers:
             case fx.Commit(token, ops):
                 store.commit_state(self.fence, records.encode(ops, self._body_of))
                 return [ev.Committed(token), *self._space()]
-            case fx.LoadDue(group, gid, after, limit):
-                found, more = records.load_due(store, gid, after, limit)
-                return [ev.DueLoaded(group, tuple(found), more)]
-            case fx.FindParked(token, gid, lane, ranges, after, limit):
-                found, more = records.find_parked(store, gid, lane, ranges, after, limit)
-                return [ev.ParkedFound(token, tuple(found), more)]
-            case fx.LoadRows(who, first, limit):
-                rows, upto = store.rows(first, limit)
-                return [ev.RowsLoaded(who, first, tuple(rows), upto)]
-            case fx.FindTime(who, at_us):
-                return [ev.PositionFound(who, store.find_time(at_us))]
             case fx.Trim(below):
                 start = store.trim(self.fence, below)
                 return [ev.Trimmed(start, tuple(store.topics())), *self._space()]
-        raise AssertionError(f"nobody carries out {effect}")
+        found = answered(store, effect)
+        assert found, f"nobody carries out {effect}"
+        return found
 
     def _body_of(self, park: fx.Park) -> bytes:
         body, kept = self._bodies.packed(park.record.gid, park.body, {})

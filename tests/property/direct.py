@@ -16,6 +16,7 @@ from laybyd.scheduler.loading import loaded_core
 from laybyd.store import records
 from laybyd.store.base import NewBlock
 from laybyd.store.memory import MemoryStore
+from tests.store_reads import answered
 
 
 class Direct:
@@ -69,13 +70,4 @@ class Direct:
             case fx.Commit(token, ops):
                 store.commit_state(self._fence, records.encode(ops, lambda park: b"body"))
                 return [ev.Committed(token)]
-            case fx.LoadDue(group, gid, after, limit):
-                found, more = records.load_due(store, gid, after, limit)
-                return [ev.DueLoaded(group, tuple(found), more)]
-            case fx.FindParked(token, gid, lane, ranges, after, limit):
-                found, more = records.find_parked(store, gid, lane, ranges, after, limit)
-                return [ev.ParkedFound(token, tuple(found), more)]
-            case fx.LoadRows(who, first, limit):
-                rows, upto = store.rows(first, limit)
-                return [ev.RowsLoaded(who, first, tuple(rows), upto)]
-        return []
+        return answered(store, effect)
