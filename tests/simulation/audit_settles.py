@@ -19,8 +19,9 @@ from tests.simulation.standing import Mark, Standing, union
 from tests.simulation.world import MS
 
 TAKEN, REFUSED, EITHER, LATE = "taken", "refused", "taken or refused", "taken unless overtaken"
-REPEAT, DOUBT = "as before", "as before, if that survived the crash"
-"""A late outcome may have to be looked up: until its answer somebody else may get the message."""
+REPEAT, DOUBT = "as before", "as before, or as news"
+"""A late outcome may have to be looked up: until its answer somebody else may get the message. It
+is news again when what it did is gone: lost in a crash, or overlaid by what came after."""
 
 MEMORY = 3
 """How many of its lengths an ended lease is surely remembered; after that an ack of what is done
@@ -110,7 +111,8 @@ class Settles:
         if mark.holder is not None:
             parked_it = (said or verdict.lease in mark.ended) and verdict.outcome is not Outcome.ACK
             if parked_it and not remembered and verdict.lease != mark.holder:
-                return REPEAT
+                over = self.book.table.leases[mark.holder].may_end(mark.position, now)
+                return DOUBT if over else REPEAT
             return self._right_of_held(mark, verdict, now)
         if said:
             return DOUBT
