@@ -92,8 +92,11 @@ class Settles:
     def _note(
         self, mark: Mark, verdict: Verdict, right: str, counted: tuple[int, int], now: int
     ) -> Asked:
-        before = mark.now
         taken = self._taken(mark, verdict, counted, now)
+        if right == LATE and verdict.lease == mark.holder:
+            # Its end and this outcome are one: what is written down of the end comes to no more.
+            self.book.end_hold(mark, self.book.table.leases[verdict.lease], now)
+        before = mark.now
         if right == TAKEN:
             self._apply(mark, verdict, taken)
         elif right in (EITHER, LATE, DOUBT):
