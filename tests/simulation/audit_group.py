@@ -113,9 +113,8 @@ class GroupBook:
         if fresh in (0, len(effect.leases)):
             for grant in effect.leases[fresh:]:
                 known = self.table.leases[grant.lease]
-                demand(
-                    known.session == session_of(poll), f"{brief(grant)} belongs to another session"
-                )
+                same = known.session == session_of(poll)
+                demand(same, f"{brief(grant)} belongs to another session")
                 extra = set(positions_of(grant)) - known.positions
                 demand(not extra, f"{brief(grant)} has grown by {extra}")
         else:
@@ -213,6 +212,9 @@ class GroupBook:
             return
         lease = self.table.leases[mark.holder]
         demand(lease.may_end(mark.position, now), f"{what}: still with {lease.session!r}")
+        self.end_hold(mark, lease, now)
+
+    def end_hold(self, mark: Mark, lease: Lease, now: int) -> None:
         mark.change(self._after_end(mark, lease, now))
         mark.ended.add(lease.id)
         self.release(mark, lease)

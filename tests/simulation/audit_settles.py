@@ -19,8 +19,9 @@ from tests.simulation.standing import Mark, Standing, union
 from tests.simulation.world import MS
 
 TAKEN, REFUSED, EITHER, LATE = "taken", "refused", "taken or refused", "taken unless overtaken"
-REPEAT, DOUBT = "as before", "as before, if that survived the crash"
-"""A late outcome may have to be looked up: until its answer somebody else may get the message."""
+REPEAT, DOUBT = "as before", "as before, or as news"
+"""A late outcome may have to be looked up: until its answer somebody else may get the message. It
+is news again when what it did is gone: lost in a crash, or overlaid by what came after."""
 
 MEMORY = 3
 """How many of its lengths an ended lease is surely remembered; after that an ack of what is done
@@ -91,8 +92,11 @@ class Settles:
     def _note(
         self, mark: Mark, verdict: Verdict, right: str, counted: tuple[int, int], now: int
     ) -> Asked:
-        before = mark.now
         taken = self._taken(mark, verdict, counted, now)
+        if right == LATE and verdict.lease == mark.holder:
+            # Its end and this outcome are one: what is written down of the end comes to no more.
+            self.book.end_hold(mark, self.book.table.leases[verdict.lease], now)
+        before = mark.now
         if right == TAKEN:
             self._apply(mark, verdict, taken)
         elif right in (EITHER, LATE, DOUBT):
@@ -110,7 +114,8 @@ class Settles:
         if mark.holder is not None:
             parked_it = (said or verdict.lease in mark.ended) and verdict.outcome is not Outcome.ACK
             if parked_it and not remembered and verdict.lease != mark.holder:
-                return REPEAT
+                over = self.book.table.leases[mark.holder].may_end(mark.position, now)
+                return DOUBT if over else REPEAT
             return self._right_of_held(mark, verdict, now)
         if said:
             return DOUBT
