@@ -226,11 +226,12 @@ class GroupBook:
         outcome may have made of it that nobody has answered yet, it may be all the same."""
         was = mark.now
         counts = lease.may_count(mark.position, now)
+        high = was.high + (counts and was is not mark.counted_end)
         ended_us = lease.ended_us(mark.position, now)
         return was._replace(
             deferred=True,
-            dead=was.dead or (counts and was.high + 1 >= self.settings.max_attempts),
-            high=was.high + counts,
+            dead=was.dead or (counts and high >= self.settings.max_attempts),
+            high=high,
             due_us=was.due_us if was.deferred else ended_us,
             counted_due_us=ended_us + self.backoff(was.low),
             suspect=was.surely_live,
