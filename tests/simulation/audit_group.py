@@ -167,8 +167,8 @@ class GroupBook:
             deferred=lease.lane != LIVE,
             low=attempts,
             high=attempts,
-            due_us=standing.due_us,
-            counted_due_us=standing.due_us,
+            due_us=standing.due(attempts),
+            counted_due_us=standing.due(attempts),
         )
         mark.holder = lease.id
         lease.open.add(position)
@@ -224,14 +224,16 @@ class GroupBook:
         mark.holder = None
 
     def _after_end(self, mark: Mark, lease: Lease, now: int) -> Standing:
-        """Not settled when its lease ended: back to its lane, or suspected, or counted."""
+        """Not settled when its lease ended: back to its lane, or suspected, or counted; what an
+        outcome may have made of it that nobody has answered yet, it may be all the same."""
         was = mark.now
         counts = lease.may_count(mark.position, now)
+        high = was.high + (counts and was is not mark.counted_end)
         ended_us = lease.ended_us(mark.position, now)
         return was._replace(
             deferred=True,
-            dead=counts and was.high + 1 >= self.settings.max_attempts,
-            high=was.high + counts,
+            dead=was.dead or (counts and high >= self.settings.max_attempts),
+            high=high,
             due_us=was.due_us if was.deferred else ended_us,
             counted_due_us=ended_us + self.backoff(was.low),
             suspect=was.surely_live,
@@ -245,11 +247,12 @@ class GroupBook:
 
     def _drained(self, grant: Grant, session: SessionKey, together: int, now: int) -> None:
         """Nothing deferred goes out while live has work, but for the guard against starving; and
-        without live work only by the idle rules."""
+        without live work only by the idle rules. The oldest goes first: if any is overdue, it is
+        in this grant."""
         what, position = f"{self.name}: {brief(grant)}", self.live_work()
-        oldest = min((mark.now.due_us for mark in self.marks.values() if _waits(mark)), default=now)
-        overdue = now - oldest >= self.settings.max_wait_us
         lease = self._granted(grant, session, now)
+        oldest = min(self.marks[one].now.due_us for one in positions_of(grant))
+        overdue = now - oldest >= self.settings.max_wait_us
         if position is not None:
             what = f"{what} while {position} waits in live"
             demand(overdue and together == 1, f"{what}, oldest {now - oldest} us")
@@ -390,10 +393,6 @@ def positions_of(grant: Grant) -> Iterator[int]:
 def brief(grant: Grant) -> str:
     ranges = " ".join(f"{piece.first}..{piece.last}" for piece in grant.pieces)
     return f"grant {grant.number} {grant.lane} {grant.lease.hex()} [{ranges}]"
-
-
-def _waits(mark: Mark) -> bool:
-    return mark.holder is None and mark.now.deferred
 
 
 def _is_free(mark: Mark) -> bool:

@@ -222,6 +222,18 @@ def deferred_before_live(stack: ExitStack) -> None:
 
 
 @mutant
+def the_oldest_is_passed_over(stack: ExitStack) -> None:
+    def take(self: Deferred, now: int, messages: int, records: int) -> Any:
+        oldest = self._order[:1] if len(self._order) > 1 else []
+        del self._order[: len(oldest)]
+        taken = old(self, now, messages, records)
+        self._order = sorted(oldest + self._order)
+        return taken
+
+    old = swap(stack, Deferred, "take", take)
+
+
+@mutant
 def max_out_is_forgotten(stack: ExitStack) -> None:
     stack.enter_context(patch.object(Granter, "_full", PropertyMock(return_value=False)))
 
