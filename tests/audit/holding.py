@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.audit.evidence import Breach, positions
+from tests.audit.evidence import NEVER, Breach, positions
 from tests.audit.grants import ACK, REJECT
 
 if TYPE_CHECKING:
@@ -90,19 +90,26 @@ class Reopened:
 
 
 def _settled(position: int, past: Past, reopened: Reopened) -> Iterator[Breach]:
+    # What is told again is answered alike, though an operator has opened the message between.
+    began: dict[tuple[str, str], int] = {}
+    for one in past.outcomes:
+        began[one.lease, one.what] = min(one.call.t0, began.get((one.lease, one.what), NEVER))
     ends = [
-        (one.call, one.what) for one in past.outcomes if one.taken and one.what in (ACK, REJECT)
+        (one.call, one.what, began[one.lease, one.what])
+        for one in past.outcomes
+        if one.taken and one.what in (ACK, REJECT)
     ]
     if position in reopened.dropped:
-        ends.append((reopened.dropped[position], "drop"))
+        drop = reopened.dropped[position]
+        ends.append((drop, "drop", drop.t0))
     if not ends:
         return
     for grant in past.grants:
-        for call, what in ends:
+        for call, what, since in ends:
             later_boot = grant.boot > call.said("boot")
             if not later_boot and (grant.boot < call.said("boot") or grant.low <= call.t1):
                 continue
-            if what != ACK and reopened.between(position, call.t0, grant.high):
+            if what != ACK and reopened.between(position, since, grant.high):
                 continue
             text = f"{position} is given by {grant.name}"
             text += f" although its {what} was confirmed {grant.high - call.t1} us before"

@@ -292,13 +292,21 @@ class Late:
 def _is_repeat(verdict: Verdict, record: Parked, part: Range, now: int) -> bool:
     """The lease has ended, or this outcome came, and the record was parked for it. A single
     message that fails late out of a range of suspects is news, and so is a longer delay."""
-    if record.lease != verdict.lease or verdict.outcome in (Outcome.ACK, Outcome.REJECT):
+    if verdict.outcome in (Outcome.ACK, Outcome.REJECT):
+        return False
+    if verdict.outcome is Outcome.FAIL and _was_counted(verdict, record):
+        return True
+    if record.lease != verdict.lease:
         return False
     if verdict.outcome is Outcome.DEFER:
         delay_us = (verdict.delay_ms or 0) * 1_000
         return record.delay_us == delay_us or record.due_us >= now + delay_us
     counted = bool(record.history) and record.history[-1].counted
     return counted or not names_alone(verdict, part[0])
+
+
+def _was_counted(verdict: Verdict, record: Parked) -> bool:
+    return any(line.counted and line.lease == verdict.lease for line in record.history)
 
 
 def _made_dead(verdict: Verdict, record: Parked) -> bool:

@@ -137,7 +137,7 @@ class Rules:
 
     def _noted(self, part: Parked, trouble: Trouble, counted: bool) -> Parked:
         reason = cut_text(trouble.reason, self._core.reason_bytes_max)
-        line = Failure(trouble.now, reason, trouble.consumer, counted, self._boot)
+        line = Failure(trouble.now, reason, trouble.consumer, counted, self._boot, trouble.lease)
         history = (*part.history, line)
         if len(history) > self._core.history_first + self._core.history_last:
             kept = self._core.history_first

@@ -81,13 +81,15 @@ class Progress(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """One line of a message's history. `counted` tells whether it used up an attempt."""
+    """One line of a message's history. `counted` tells whether it used up an attempt, and `lease`
+    under which: the same failure told again is then known, though others had the message since."""
 
     at_us: int
     reason: str
     consumer: str
     counted: bool
     boot: int
+    lease: bytes = b""
 
 
 class Parked(NamedTuple):

@@ -121,6 +121,22 @@ def test_a_reject_of_an_earlier_boot_is_taken_again_and_nothing_else():
         assert refused(table.settle(grant, outcome=other)) == [(((1, 1),), "lease_lost")]
 
 
+@pytest.mark.parametrize("boots", [0, 1])
+def test_a_fail_that_is_told_again_after_another_failed_too_is_counted_once(boots):
+    table = Table(settings(QUICK | {"backoff_us": (0,), "max_attempts": 6}))
+    table.push("app")
+    first = table.lease("one")
+    table.settle(first, outcome=Outcome.FAIL)
+    for _ in range(boots):
+        table.restart()
+    table.poll("two")
+    table.wait(1 * SECOND)
+    table.settle(table.last_lease("two"), outcome=Outcome.FAIL)
+    table.wait(100 * SECOND)
+    assert table.settle(first, outcome=Outcome.FAIL) == []
+    assert table.record(1).attempts == 2
+
+
 def test_a_fail_of_an_earlier_boot_is_taken_again_while_another_has_the_message():
     table = Table(settings(QUICK | {"backoff_us": (0,)}))
     table.push("app")
