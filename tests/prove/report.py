@@ -29,7 +29,7 @@ Facts = dict[str, Any]
 
 def write(kept: Slices, hunts: Path) -> None:
     facts = {"methods": account.of_all(METHODS, kept), "mutants": of_mutants(Results(hunts))}
-    account.write(LAST, facts)
+    account.write(LAST, with_last(facts, read()))
     PROOF.write_text(rendered(PROOF.read_text(), read()))
 
 
@@ -39,6 +39,27 @@ def read() -> Facts:
 
 
 # ---- facts
+
+
+def with_last(facts: Facts, last: Facts) -> Facts:
+    """What was not run here stays as it was told: slices and hunts are kept in one checkout only."""
+    methods = {
+        name: one if one["done"] else last["methods"].get(name, one)
+        for name, one in facts["methods"].items()
+    }
+    return {
+        "methods": methods,
+        "mutants": {
+            name: _with_last(one, last["mutants"].get(name, {}))
+            for name, one in facts["mutants"].items()
+        },
+    }
+
+
+def _with_last(one: Facts, last: Facts) -> Facts:
+    if last.get("patch") != one["patch"]:
+        return one
+    return {name: value or last[name] for name, value in one.items()}
 
 
 def of_mutants(results: Results) -> Facts:
