@@ -42,7 +42,7 @@ def read() -> Facts:
 
 
 def with_last(facts: Facts, last: Facts) -> Facts:
-    """What was not run here stays as it was told: slices and hunts are kept in one checkout only."""
+    """What was not run here stays as it was told: slices and hunts are kept in one checkout."""
     methods = {
         name: one if one["done"] else last["methods"].get(name, one)
         for name, one in facts["methods"].items()
