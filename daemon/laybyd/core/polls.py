@@ -50,6 +50,8 @@ class Polls:
             self._speak_nothing(event, n, settlement, REPLACED)
         elif n == session.n and session.answered is not None:
             session.answered.caller = event.caller
+            # It may have named another number of handlers than before.
+            self._parts.load.note(session, now)
             self._repeat(session, event, settlement, now)
         else:
             self._replace_waiting(session, event)

@@ -65,3 +65,12 @@ def test_messages_that_are_handed_back_keep_no_handler_busy():
     table.step_goodbye("one")
     table.wait(3 * SECOND)
     assert parts(table).load.mean(table.now) == 0, "who has left does no work"
+
+
+def test_a_poll_told_again_with_more_handlers_puts_them_to_work():
+    table = Table()
+    table.push("app", 2)
+    table.lease("one", n=1, handlers=1, idle=0)
+    table.poll("one", n=1, handlers=2, idle=0)
+    table.wait(4 * SECOND)
+    assert parts(table).load.mean(table.now) == 2
