@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.audit import grants, holding, log
+from tests.audit import ending, grants, holding, log
 from tests.audit.told import Told
 
 
@@ -255,6 +255,15 @@ class TestSettled:
         told.at(50).poll("b", told.lease(1, lane="deferred", deliveries=[2]))
         assert told.broken() == set()
 
+    def test_a_reject_told_again_is_answered_alike_though_it_was_opened_between(self):
+        told = Told().pushed(1)
+        lease = told.poll("a", told.lease(1))
+        told.settle("a", lease, 1, outcome="reject", answer=None)
+        told.at(50).operate("retry", "dead")
+        told.at(100).settle("a", lease, 1, outcome="reject")
+        told.at(200).poll("b", told.lease(1, lane="deferred", deliveries=[2]))
+        assert told.broken() == set()
+
     def test_but_what_was_missing_was_not_opened(self):
         told = Told().pushed(1)
         told.settle("a", told.poll("a", told.lease(1)), 1, outcome="reject")
@@ -279,6 +288,17 @@ def test_a_holders_outcome_is_refused(at_ms: int, promises: set[str]):
     lease = told.poll("a", told.lease(1))
     no = {"refused": [{"lease": lease, "ranges": [1, 1], "code": "lease_lost"}]}
     told.at(at_ms).settle("a", lease, 1, answer=no)
+    assert told.broken() == promises
+
+
+@pytest.mark.parametrize(("dead", "promises"), [([1], set()), ([], {ending.ENDS})])
+def test_a_message_that_died_unseen_ends_though_its_confirm_told_no_position(dead, promises):
+    told = Told()
+    told.push("m1", first=0)
+    told.poll("a")
+    rows = [{"from": at, "to": at} for at in dead]
+    told.call("o", "parked", {"parked": rows}, group="g", lane="dead")
+    told.writer.event("end", drained=True)
     assert told.broken() == promises
 
 

@@ -228,7 +228,7 @@ class GroupBook:
         outcome may have made of it that nobody has answered yet, it may be all the same."""
         was = mark.now
         counts = lease.may_count(mark.position, now)
-        high = was.high + (counts and was is not mark.counted_end)
+        high = was.high + counts
         ended_us = lease.ended_us(mark.position, now)
         return was._replace(
             deferred=True,

@@ -101,8 +101,6 @@ class Settles:
             self._apply(mark, verdict, taken)
         elif right in (EITHER, LATE, DOUBT):
             mark.change(union((before, taken)))
-            if self._before_outcome(mark, now) is not mark.now:
-                mark.counted_end = mark.now
         return Asked(mark, verdict, right, before, mark.now, taken)
 
     def _right(self, mark: Mark, verdict: Verdict, now: int) -> str:

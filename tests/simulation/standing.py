@@ -67,13 +67,11 @@ def union(standings: Iterable[Standing]) -> Standing:
 
 class Mark:
     """One message. `disk` is what a crash is sure to find at least; `pending` came after it and
-    may be found as well; `holder` is the lease that has it. While `now` is `counted_end`, an
-    outcome that nobody has answered yet has counted the end of that lease already."""
+    may be found as well; `holder` is the lease that has it."""
 
     __slots__ = (
         "backs",
         "boot",
-        "counted_end",
         "disk",
         "ended",
         "handouts",
@@ -91,7 +89,6 @@ class Mark:
         self.now = self.disk = FRESH
         self.pending: list[Standing] = []
         self.holder: bytes | None = None
-        self.counted_end: Standing | None = None
         self.boot = 0
         self.handouts = 0
         self.backs = 0

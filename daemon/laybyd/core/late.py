@@ -8,12 +8,11 @@ memory is looked up first. Must never know live leases' insides.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from laybyd.core.effects import LoadRows, Lost
 from laybyd.core.intervals import Range, RangeSet
 from laybyd.core.live import Span
-from laybyd.core.lookups import Lookups
+from laybyd.core.lookups import Lookup, Lookups
 from laybyd.core.parts import Parts
 from laybyd.core.rules import RELEASED, News, Trouble, cut, part_of
 from laybyd.core.sessions import Settlement
@@ -23,24 +22,14 @@ from laybyd.core.verdicts import named, names_alone
 ROWS_AT_ONCE = 64
 
 
-class _Lookup(NamedTuple):
-    """One verdict's ranges on their way to the disk; to rows of the log when no lane is named."""
-
-    verdict: Verdict
-    ranges: tuple[Range, ...]
-    settlement: Settlement
-    believed: bool
-    lane: str
-
-
 class Late:
     """`believed`: nothing is remembered of the lease, so an ack of what is settled may well be the
     repeat of the ack that settled it."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._of_rows: dict[int, _Lookup] = {}
-        self._of_parked: Lookups[_Lookup] = Lookups(parts, self)
+        self._of_rows: dict[int, Lookup] = {}
+        self._of_parked = Lookups(parts, self)
 
     def judge(
         self,
@@ -128,7 +117,7 @@ class Late:
         self, verdict: Verdict, ranges: list[Range], settlement: Settlement, believed: bool
     ) -> None:
         token = self._parts.finds.take((self._parts.record.gid, self))
-        self._of_rows[token] = _Lookup(verdict, tuple(ranges), settlement, believed, "")
+        self._of_rows[token] = Lookup(verdict, tuple(ranges), settlement, believed, "")
         settlement.lookups += 1
         self._parts.out.append(LoadRows(("find", token), ranges[0][0], ROWS_AT_ONCE))
 
@@ -197,14 +186,14 @@ class Late:
             self._settled(verdict, ranges, settlement, believed)
             return
         settlement.lookups += 1
-        self._of_parked.add(_Lookup(verdict, tuple(ranges), settlement, believed, lane))
+        self._of_parked.add(Lookup(verdict, tuple(ranges), settlement, believed, lane))
 
     def parked_found(self, token: int, records: Sequence[Parked], more: bool, now: int) -> None:
         for lookup, touched, again in self._of_parked.found(token, records, more):
             self._judge_found(lookup, touched, again, now)
 
     def _judge_found(
-        self, lookup: _Lookup, records: Sequence[Parked], again: RangeSet, now: int
+        self, lookup: Lookup, records: Sequence[Parked], again: RangeSet, now: int
     ) -> None:
         rest = RangeSet(lookup.ranges)
         for one in again:
@@ -221,7 +210,7 @@ class Late:
         self._go_on(lookup, list(rest), list(again), now)
         self._finish(lookup)
 
-    def _found(self, lookup: _Lookup, record: Parked, runs: Sequence[Range], now: int) -> bool:
+    def _found(self, lookup: Lookup, record: Parked, runs: Sequence[Range], now: int) -> bool:
         """A dead message is settled, unless this is the repeat of what made it dead; a deferred
         one may have been handed out since it was asked for. Gives whether the outcome counts."""
         if lookup.lane == DEAD:
@@ -231,7 +220,7 @@ class Late:
         self._change(lookup.verdict, record, runs, now)
         return True
 
-    def _go_on(self, lookup: _Lookup, rest: list[Range], again: list[Range], now: int) -> None:
+    def _go_on(self, lookup: Lookup, rest: list[Range], again: list[Range], now: int) -> None:
         args = (lookup.settlement, lookup.believed)
         if again:
             self.judge(lookup.verdict, again, lookup.settlement, now, lookup.believed)
@@ -240,7 +229,7 @@ class Late:
         elif rest:
             self._settled(lookup.verdict, rest, *args)
 
-    def _finish(self, lookup: _Lookup) -> None:
+    def _finish(self, lookup: Lookup) -> None:
         lookup.settlement.batch = self._parts.journal.barrier()
         lookup.settlement.looked_up()
 

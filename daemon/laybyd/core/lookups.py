@@ -2,53 +2,54 @@
 
 Owns what is to be looked up and what is being read. Clients repeat what is not answered in time; if
 each look-up were a read of its own, a state store that falls behind would be given more to do the
-further behind it is. Must never know what a record is looked up for.
+further behind it is. Must never judge what was found.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 from laybyd.core.effects import FindParked
 from laybyd.core.intervals import ByPosition, Range, RangeSet
 from laybyd.core.parts import Finder, Parts
-from laybyd.core.types import DEAD, DEFERRED, POSITION_END, Parked
+from laybyd.core.sessions import Settlement
+from laybyd.core.types import DEAD, DEFERRED, POSITION_END, Parked, Verdict
 
 AT_ONCE = 256
 """Look-ups, and about as many ranges, in one read: commits wait behind it."""
 RECORDS_AT_ONCE = 1_000
 
 
-class Wanted(Protocol):
-    @property
-    def lane(self) -> str: ...
-    @property
-    def ranges(self) -> tuple[Range, ...]: ...
+class Lookup(NamedTuple):
+    """One verdict's ranges on their way to the disk; to rows of the log when no lane is named."""
+
+    verdict: Verdict
+    ranges: tuple[Range, ...]
+    settlement: Settlement
+    believed: bool
+    lane: str
 
 
-T = TypeVar("T", bound=Wanted)
-
-
-class _Read(NamedTuple, Generic[T]):
+class _Read(NamedTuple):
     """`changed` are records that moved since it was asked for."""
 
     token: int
-    wanted: list[T]
+    wanted: list[Lookup]
     changed: RangeSet
 
 
-class Lookups(Generic[T]):
+class Lookups:
     """`finder` gets what was read, and hands it in at `found`."""
 
     def __init__(self, parts: Parts, finder: Finder) -> None:
         self._parts = parts
         self._finder = finder
-        self._waiting: dict[str, deque[T]] = {DEFERRED: deque(), DEAD: deque()}
-        self._reads: dict[str, _Read[T]] = {}
+        self._waiting: dict[str, deque[Lookup]] = {DEFERRED: deque(), DEAD: deque()}
+        self._reads: dict[str, _Read] = {}
 
-    def add(self, lookup: T) -> None:
+    def add(self, lookup: Lookup) -> None:
         self._waiting[lookup.lane].append(lookup)
         self._read(lookup.lane)
 
@@ -56,7 +57,7 @@ class Lookups(Generic[T]):
         waiting = self._waiting[lane]
         if lane in self._reads or not waiting:
             return
-        wanted: list[T] = []
+        wanted: list[Lookup] = []
         ranges = RangeSet()
         while waiting and max(len(wanted), len(ranges)) < AT_ONCE:
             wanted.append(waiting.popleft())
@@ -72,7 +73,7 @@ class Lookups(Generic[T]):
 
     def found(
         self, token: int, records: Sequence[Parked], more: bool
-    ) -> Iterator[tuple[T, list[Parked], RangeSet]]:
+    ) -> Iterator[tuple[Lookup, list[Parked], RangeSet]]:
         """Each look-up with its records and what of it must be judged anew: what has changed since,
         also by a look-up before it, and what was not read for want of room."""
         lane = next(lane for lane, read in self._reads.items() if read.token == token)
@@ -92,7 +93,7 @@ class Lookups(Generic[T]):
         read = self._reads.pop(lane)
         del self._parts.parking.watchers[read.token]
 
-    def take_all(self) -> list[T]:
+    def take_all(self) -> list[Lookup]:
         """Nobody waits for them any more."""
         left = [lookup for read in self._reads.values() for lookup in read.wanted]
         for lane in list(self._reads):
