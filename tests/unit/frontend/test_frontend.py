@@ -1,5 +1,7 @@
 """The front-end over a real socket: what reaches the scheduler, what is answered at once."""
 
+import select
+import threading
 from queue import SimpleQueue
 
 import msgpack
@@ -37,6 +39,13 @@ class Rig:
         self.front.stop()
         assert self.failures.empty(), self.failures.get()
 
+    def hold(self) -> threading.Event:
+        """The front-end's thread is busy elsewhere until the event is set."""
+        entered, go_on = threading.Event(), threading.Event()
+        self.front.ping(lambda: (entered.set(), go_on.wait(PATIENCE_S)))
+        assert entered.wait(PATIENCE_S)
+        return go_on
+
     def say(self, *frames: bytes, **fields) -> None:
         self.peer.send_multipart([*frames] if frames else [msgpack.packb(fields)])
 
@@ -73,6 +82,29 @@ def test_an_answer_finds_its_way_back(rig):
     (push,) = rig.events(1)
     rig.front.send([Outgoing(Reply(push.caller, {"first": 1, "count": 1}))])
     assert rig.answer() == {"ok": True, "boot": 7, "id": 5, "first": 1, "count": 1}
+
+
+def test_a_request_that_came_before_an_answer_left_is_not_overlooked(rig):
+    rig.say(op="push", topic="app", data=b"1")
+    (push,) = rig.events(1)
+    for _ in range(20):
+        go_on = rig.hold()
+        rig.say(op="push", topic="app", data=b"2")
+        assert select.select([rig.front._fd], [], [], PATIENCE_S)[0]
+        rig.front.send([Outgoing(Reply(push.caller, {}))])
+        assert rig.answer()["ok"]
+        go_on.set()
+        rig.events(1)
+
+
+def test_answers_keep_their_order_whoever_sends_them(rig):
+    rig.say(op="push", topic="app", data=b"1")
+    (push,) = rig.events(1)
+    for n in range(0, 3_000, 3):
+        one, two, three = (Outgoing(Reply(push.caller, {"n": n + i})) for i in range(3))
+        rig.front.send([one, two])
+        rig.front.send([three])
+    assert [rig.answer()["n"] for _ in range(3_000)] == list(range(3_000))
 
 
 def test_blocks_follow_the_map_whatever_their_size(rig):
