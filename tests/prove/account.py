@@ -14,7 +14,7 @@ from tests.prove import slices
 from tests.prove.methods import Method
 from tests.prove.slices import Slice, Slices
 
-MEASURES = ("_ms", "_us", "_bytes")
+MEASURES = ("_ms", "_us", "_bytes", "_s")
 """A sum of these means nothing."""
 
 EXTRAS_IGNORED = frozenset({"method", "seed", "count", "failures", "seconds", "next_seed"})

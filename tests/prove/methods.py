@@ -29,7 +29,7 @@ class Method(NamedTuple):
 
 
 METHODS = (
-    Method("simulation", "tests.simulation", "worlds of 20,000 events", 50, 5_000, ("--jobs", "2")),
+    Method("simulation", "tests.simulation", "worlds of 20,000 steps", 50, 1_300, ("--jobs", "2")),
     Method("model", "tests.prove.model", "steps of the model", 100_000, 10_000_000),
     Method("crash", "tests.crash", "crash images", 5_000, 500_000),
     Method("faults", "tests.faults", "failed calls", 300, 6_000),

@@ -119,9 +119,10 @@ def _counts(facts: Facts) -> str:
 def _count(name: str, one: Facts) -> Sequence[object]:
     seeds = f"{one['first_seed']} to {one['next_seed'] - 1}" if one["done"] else "-"
     when = f"{one['first']} to {one['last']}" if one["done"] else "not yet"
+    events = f" ({one['sums']['events']:,} events)" if "events" in one["sums"] else ""
     return (
         name,
-        f"{one['done']:,} {one['unit']}",
+        f"{one['done']:,} {one['unit']}{events}",
         f"{one['goal']:,}",
         len(one["failures"]),
         seeds,
