@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
+import threading
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from laybyd.clock import monotonic_us
 from laybyd.daemon import Daemon
-from laybyd.errors import DaemonError, Exit
+from laybyd.errors import Bug, DaemonError, Exit
 from laybyd.log import facts as log_facts
 from laybyd.notify import Notifier
 from laybyd.store.lmdb_store import LmdbStore
@@ -104,11 +106,24 @@ class Process:
 
     def _give_up(self, error: DaemonError) -> Exit:
         """Stop rather than guess: the store is safe at any instant, the next start recovers."""
-        log.critical("%s", error, extra=log_facts("ended", exit=int(error.exit)))
-        logging.shutdown()
-        os._exit(error.exit)
+        end_now(error)
+
+
+def end_now(error: DaemonError) -> NoReturn:
+    log.critical("%s", error, extra=log_facts("ended", exit=int(error.exit)))
+    logging.shutdown()
+    os._exit(error.exit)
+
+
+def note_unraisable(found: sys.UnraisableHookArgs) -> None:
+    """A thread that lacks memory before its first step dies unheard, and whoever started it waits
+    for ever (CPython's `Thread.start` waits for a sign of life)."""
+    sys.__unraisablehook__(found)
+    if isinstance(getattr(found.object, "__self__", None), threading.Thread):
+        end_now(Bug("a thread ended before it began"))
 
 
 def run(config: Config) -> Exit:
     """Serve until a signal. Raises DaemonError when it cannot start."""
+    sys.unraisablehook = note_unraisable
     return Process(config).run()

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from laybyd.core.effects import Confirm, Refuse
 from laybyd.core.events import Push
-from laybyd.core.types import Row
+from laybyd.core.types import Caller, Row
 from laybyd.store.memory import MemoryStore
 from tests.simulation import bodies
 
@@ -41,6 +41,7 @@ class LogBook:
         self._attempted: set[int] = set()
         self._refused: set[int] = set()
         self._numbered: dict[tuple[bytes, int], tuple[str, tuple[int, ...]]] = {}
+        self._askers: dict[tuple[bytes, int], set[tuple[bytes, ...]]] = {}
         self._placed: dict[tuple[bytes, int], int] = {}
         self._latest: dict[tuple[bytes, str], tuple[int, int]] = {}
         self._dense: dict[bytes, int] = {}
@@ -52,7 +53,9 @@ class LogBook:
         self._attempted.update(values)
         self._refused.difference_update(values)
         if push.producer is not None and push.seq is not None:
-            self._numbered.setdefault((push.producer, push.seq), (push.topic, values))
+            number = push.producer, push.seq
+            self._numbered.setdefault(number, (push.topic, values))
+            self._askers.setdefault(number, set()).add(_where(push.caller))
 
     def refused(self, push: Push) -> None:
         """An unnumbered push that was refused is never stored, unless it is pushed again."""
@@ -67,6 +70,8 @@ class LogBook:
         demand(len(seqs) == len(effect.positions), f"{effect} does not name each push")
         for seq, position in zip(seqs, effect.positions, strict=True):
             self._confirm(effect.producer, seq, position)
+            asked = _where(effect.caller) in self._askers[effect.producer, seq]
+            demand(asked, f"{effect} tells of {seq} who did not push it")
 
     def _confirm(self, producer: bytes, seq: int, position: int) -> None:
         known = self._numbered.get((producer, seq))
@@ -154,6 +159,10 @@ class LogBook:
         at = max(0, bisect_right(self._firsts, position) - 1)
         for number in range(at, len(self.rows)):
             yield self.rows[number]
+
+
+def _where(caller: Caller) -> tuple[bytes, ...]:
+    return caller.peer, *caller.envelope
 
 
 def _values(push: Push) -> tuple[int, ...]:
