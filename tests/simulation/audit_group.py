@@ -216,7 +216,7 @@ class GroupBook:
 
     def end_hold(self, mark: Mark, lease: Lease, now: int) -> None:
         mark.change(self._after_end(mark, lease, now))
-        mark.ended.add(lease.id)
+        mark.end(lease.id, lease.may_count(mark.position, now))
         self.release(mark, lease)
 
     def release(self, mark: Mark, lease: Lease) -> None:

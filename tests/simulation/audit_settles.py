@@ -112,7 +112,8 @@ class Settles:
             return REPEAT
         said = (verdict.lease, verdict.outcome) in mark.settled_by | mark.settled_before
         if mark.holder is not None:
-            parked_it = (said or verdict.lease in mark.ended) and verdict.outcome is not Outcome.ACK
+            moved_it = said or _moved_by_its_end(mark, verdict)
+            parked_it = moved_it and verdict.outcome is not Outcome.ACK
             if parked_it and not remembered and verdict.lease != mark.holder:
                 over = self.book.table.leases[mark.holder].may_end(mark.position, now)
                 return DOUBT if over else REPEAT
@@ -174,7 +175,7 @@ class Settles:
             moved = self._moved(mark, was, verdict, counted, now)
         # If its lease, by its end or another outcome, has moved it already, that may be all.
         under = {lease for lease, _ in mark.settled_by | mark.settled_before}
-        moved_it = verdict.lease in mark.ended or verdict.lease in under
+        moved_it = verdict.lease in under or _moved_by_its_end(mark, verdict)
         return union((was, moved)) if moved_it else moved
 
     def _moved(
@@ -273,6 +274,13 @@ class Settles:
         else:
             self._apply(mark, asked.verdict, asked.taken)
             mark.confirm(asked.taken)
+
+
+def _moved_by_its_end(mark: Mark, verdict: Verdict) -> bool:
+    """A failure that was counted when its lease ended is not counted again when it is told, also
+    in a generation that came after."""
+    counted = verdict.outcome is Outcome.FAIL and verdict.lease in mark.blamed
+    return counted or verdict.lease in mark.ended
 
 
 def _deferred(was: Standing, due_us: int) -> Standing:

@@ -67,10 +67,12 @@ def union(standings: Iterable[Standing]) -> Standing:
 
 class Mark:
     """One message. `disk` is what a crash is sure to find at least; `pending` came after it and
-    may be found as well; `holder` is the lease that has it."""
+    may be found as well; `holder` is the lease that has it. `blamed`: the leases whose end may have
+    been counted against it, which its history keeps when it is opened again."""
 
     __slots__ = (
         "backs",
+        "blamed",
         "boot",
         "disk",
         "ended",
@@ -94,6 +96,7 @@ class Mark:
         self.backs = 0
         self.releases = 0
         self.ended: set[bytes] = set()
+        self.blamed: set[bytes] = set()
         self.settled_by: set[tuple[bytes, str]] = set()
         self.settled_before: set[tuple[bytes, str]] = set()
 
@@ -122,6 +125,12 @@ class Mark:
         """All there is to know is on the disk."""
         self.disk = self.now
         self.pending.clear()
+
+    def end(self, lease: bytes, may_count: bool) -> None:
+        """Its lease is over, and it was not settled."""
+        self.ended.add(lease)
+        if may_count:
+            self.blamed.add(lease)
 
     def reopen(self) -> None:
         """A new generation: what was settled before may be settled again."""

@@ -85,6 +85,14 @@ def test_a_late_fail_after_the_lease_ran_out_is_not_counted_twice():
     assert table.record(1).attempts == 1
 
 
+def test_a_late_fail_that_was_counted_is_not_counted_again_in_a_new_generation():
+    table, grant = expired(max_attempts=1)
+    table.operate("retry", group="g", lane="dead", ranges=((1, 1),))
+    assert table.settle(grant, outcome=Outcome.FAIL) == []
+    record = table.record(1)
+    assert (record.generation, record.attempts, record.failures) == (1, 0, 1)
+
+
 def test_a_late_fail_of_one_suspect_is_counted():
     table, grant = expired(4)
     assert table.settle(grant, (2, 2), outcome=Outcome.FAIL) == []
