@@ -179,11 +179,14 @@ def test_the_latest_kill_of_a_bug_counts(tmp_path):
 def test_what_was_not_run_here_stays_as_it_was_told():
     def facts(done: int, patch_digest: str, run: str | None, brokers: str | None) -> report.Facts:
         mutant = {"patch": patch_digest, "commit_run": run, "whole_brokers": brokers}
-        return {"methods": {"kills": {"done": done}}, "mutants": {"bug": mutant}}
+        kills = {"done": done, "unit": "loops", "goal": 9}
+        return {"methods": {"kills": kills}, "mutants": {"bug": mutant}}
 
     last = facts(7, "a", "old", "older")
     assert report.with_last(facts(0, "a", None, "new"), last) == facts(7, "a", "old", "new")
     assert report.with_last(facts(2, "b", None, "new"), last) == facts(2, "b", None, "new")
+    last["methods"]["kills"]["goal"] = 1_000
+    assert report.with_last(facts(0, "a", None, None), last)["methods"]["kills"]["goal"] == 9
 
 
 def test_a_document_without_places_is_refused():
