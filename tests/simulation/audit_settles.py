@@ -105,9 +105,9 @@ class Settles:
 
     def _right(self, mark: Mark, verdict: Verdict, now: int) -> str:
         lease = self.book.table.leases.get(verdict.lease)
-        if self._is_strange(mark, verdict, lease):
-            return REFUSED
         remembered = lease is not None and now < lease.granted_us + MEMORY * lease.length_us
+        if self._is_strange(mark, verdict, lease, remembered):
+            return REFUSED
         if (verdict.lease, verdict.outcome) in mark.settled_by and remembered:
             return REPEAT
         said = (verdict.lease, verdict.outcome) in mark.settled_by | mark.settled_before
@@ -120,16 +120,19 @@ class Settles:
             return self._right_of_held(mark, verdict, now)
         if said:
             return DOUBT
-        if verdict.lease not in self.book.issued:
+        if verdict.lease not in self.book.issued or _is_lie(mark, lease):
             return EITHER
         return self._right_of_free(mark, verdict, remembered)
 
-    def _is_strange(self, mark: Mark, verdict: Verdict, lease: Lease | None) -> bool:
-        """It names what was never given: no such lease, no such message, or not in that lease."""
+    def _is_strange(
+        self, mark: Mark, verdict: Verdict, lease: Lease | None, remembered: bool
+    ) -> bool:
+        """It names what was never given: no such lease, no such message, or not in that lease, for
+        as long as is known what was in it."""
         if lease is None:
             unknown = int.from_bytes(verdict.lease[:4], "big") == self.book.boot
             return unknown or mark.position >= self.book.log.end
-        return mark.position not in lease.positions
+        return _is_lie(mark, lease) and (remembered or mark.position >= self.book.log.end)
 
     def _right_of_free(self, mark: Mark, verdict: Verdict, remembered: bool) -> str:
         if mark.now.settled and verdict.lease in mark.ended and verdict.outcome is not Outcome.ACK:
@@ -274,6 +277,10 @@ class Settles:
         else:
             self._apply(mark, asked.verdict, asked.taken)
             mark.confirm(asked.taken)
+
+
+def _is_lie(mark: Mark, lease: Lease | None) -> bool:
+    return lease is not None and mark.position not in lease.positions
 
 
 def _moved_by_its_end(mark: Mark, verdict: Verdict) -> bool:
