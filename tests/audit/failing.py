@@ -130,12 +130,24 @@ class Failing:
             return
         last = past.grants[-1] if past and past.grants else None
         had = last.attempts.get(position, 0) + 1 if last else 0
+        had += len(self._failed_late(outcomes, last)) if last else 0
         since = last.low - PARKED_US if last else 0
         unheard = len(self._unheard) - bisect_left(self._unheard, since)
         if had + unheard < self._attempts_max:
             text = f"{position} is dead after {had} deliveries that may have failed and at most "
             text += f"{unheard} unheard ones, of {self._attempts_max}"
             yield Breach(DEAD, text, [*([last.line] if last else []), *listing.lines])
+
+    def _failed_late(self, outcomes: Sequence[Outcome], last: Grant) -> set[str]:
+        """Leases before the last under which a failure was told, or may have been heard, only
+        after the last was given: its attempts did not count them yet."""
+        return {
+            one.lease
+            for one in outcomes
+            if one.what == FAILED
+            and one.call.t1 >= last.low
+            and self._book.leases.get(one.lease) is not last
+        }
 
 
 def _asked_delay(past: Past, one: Grant, other: Grant) -> int:

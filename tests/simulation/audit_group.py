@@ -265,7 +265,7 @@ class GroupBook:
         for position in self._returned():
             return position
         self._unseen = max(self._unseen, self._last_first + 1)
-        while self._unseen < self.log.end:
+        while self._unseen < self.log.told_end:
             mark = self.marks.get(self._unseen)
             if self.wanted(self._unseen) and (mark is None or _is_free(mark)):
                 return self._unseen

@@ -7,7 +7,7 @@ never taken for it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from laybyd.core.effects import Confirm, Refuse
@@ -34,6 +34,7 @@ class LogBook:
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.end = 1
+        self.told_end = 1
         self.values: list[int] = [0]
         self.stored: dict[int, int] = {}
         self.confirmed = 0
@@ -145,12 +146,19 @@ class LogBook:
         self.values.extend(values)
         self.end = row.last + 1
 
+    def told(self, rows: Sequence[Row], store: MemoryStore) -> None:
+        """The core hears of what was appended: from now on it is work that waits. A reader may
+        have met these rows before."""
+        self.extend(rows, store)
+        self.told_end = rows[-1].last + 1
+
     def reopened(self, store: MemoryStore) -> None:
         """After a crash: all that was known is there; more may be, that nobody was told of."""
         end = store.facts().end
         demand(end >= self.end, f"the log ended at {self.end}, now at {end}")
         rows, _ = store.rows(self.end, 1 << 30) if end > self.end else ([], 0)
         self.extend(rows, store)
+        self.told_end = self.end
 
     def row_at(self, position: int) -> Row:
         return self.rows[bisect_right(self._firsts, position) - 1]

@@ -112,7 +112,7 @@ class Auditor(Watcher):
 
     def _on_newrows(self, event: ev.NewRows, now: int) -> None:
         assert self._store is not None
-        self.log.extend(event.rows, self._store)
+        self.log.told(event.rows, self._store)
 
     def _on_committed(self, event: ev.Committed, now: int) -> None:
         for op in self._commits.pop(event.token).ops:
