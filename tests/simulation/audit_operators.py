@@ -26,16 +26,14 @@ class Changed(NamedTuple):
 
 
 class Operations:
-    def __init__(self, groups: Mapping[str, GroupBook]) -> None:
-        self._groups = groups
+    def __init__(self) -> None:
         self._waiting: dict[Hashable, list[Changed]] = {}
 
     def forget(self) -> None:
         self._waiting.clear()
 
-    def asked(self, ticket: Hashable, event: Operate, now: int) -> None:
-        book = self._groups.get(str(event.args.get("group")))
-        if book is None or event.verb not in ("retry", "drop"):
+    def asked(self, ticket: Hashable, event: Operate, book: GroupBook, now: int) -> None:
+        if event.verb not in ("retry", "drop"):
             return
         ranges: Any = event.args["ranges"]
         self._waiting[ticket] = [
@@ -82,10 +80,9 @@ class Operations:
             mark.change(change.done)
             mark.confirm(change.done)
 
-    def listed(self, event: Operate, fields: Mapping[str, Any]) -> None:
+    def listed(self, event: Operate, book: GroupBook, fields: Mapping[str, Any]) -> None:
         """What is listed in a lane may be there."""
-        book = self._groups.get(str(event.args.get("group")))
-        if event.verb != "parked" or book is None:
+        if event.verb != "parked":
             return
         for one in fields["parked"]:
             for position in range(one["from"], one["to"] + 1):

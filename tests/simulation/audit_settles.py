@@ -46,13 +46,21 @@ class Asked(NamedTuple):
 
 
 class Settles:
-    def __init__(self, book: GroupBook) -> None:
+    """`void` are leases of groups of this name that were deleted: they are nothing to this one."""
+
+    def __init__(self, book: GroupBook, void: frozenset[bytes] = frozenset()) -> None:
         self.book = book
+        self._void = void
+        self._is_retired = False
         self._waiting: dict[Hashable, list[Asked]] = {}
 
     def forget(self) -> None:
         """The broker died; nobody will be answered."""
         self._waiting.clear()
+
+    def retire(self, is_retired: bool = True) -> None:
+        """The group is deleted: what is asked for still may be refused, for nothing is left."""
+        self._is_retired = is_retired
 
     def asked(self, ticket: Hashable, verdicts: Iterable[Verdict], now: int) -> None:
         asked = self._waiting.setdefault(ticket, [])
@@ -129,6 +137,8 @@ class Settles:
     ) -> bool:
         """It names what was never given: no such lease, no such message, or not in that lease, for
         as long as is known what was in it."""
+        if verdict.lease in self._void:
+            return True
         if lease is None:
             unknown = int.from_bytes(verdict.lease[:4], "big") == self.book.boot
             return unknown or mark.position >= self.book.log.end
@@ -258,6 +268,7 @@ class Settles:
         else:
             overtaken = mark.now is not asked.after
             wrong = asked.right == TAKEN or (asked.right == LATE and not overtaken)
+            wrong = wrong and not self._is_retired
             demand(not wrong, f"{what} was refused {code}, though {asked.before}")
         if asked.right in (EITHER, LATE, DOUBT):
             self._settle_doubt(asked, code)

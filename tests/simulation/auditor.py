@@ -14,9 +14,16 @@ from laybyd.core.settings import CoreSettings
 from laybyd.store import records
 from laybyd.store.memory import MemoryStore
 from tests.simulation.audit_group import GroupBook, brief, positions_of
+from tests.simulation.audit_lives import (
+    Life,
+    Lives,
+    Request,
+    check_done,
+    check_refused,
+    group_of,
+)
 from tests.simulation.audit_log import LogBook, Violation, demand
 from tests.simulation.audit_operators import Operations, check_read
-from tests.simulation.audit_settles import Settles
 from tests.simulation.broker_host import Watcher
 from tests.simulation.world import SECOND
 
@@ -28,48 +35,41 @@ Asked = tuple[bytes, Any]
 class Auditor(Watcher):
     def __init__(self, settings: CoreSettings) -> None:
         self.log = LogBook()
-        self.groups: dict[str, GroupBook] = {}
         self.boot = 0
         self._settings = settings
-        self._settles: dict[str, Settles] = {}
-        self._operations = Operations(self.groups)
-        self._open: dict[Asked, list[tuple[Any, int]]] = {}
-        self._leaving: dict[Asked, tuple[ev.Poll, int]] = {}
+        self._lives = Lives(settings, self.log)
+        self._operations = Operations()
+        self._open: dict[Asked, list[Request]] = {}
+        self._leaving: dict[Asked, Request] = {}
         self._commits: dict[int, fx.Commit] = {}
         self._store: MemoryStore | None = None
         self._now = 0
         self._trimmed = 1
-        self._booted_us = 0
+        self._grants_from = 0
+
+    @property
+    def groups(self) -> dict[str, GroupBook]:
+        return self._lives.books
 
     # ---- the process ------------------------------------------------------------------------
 
     def booted(self, boot: int, store: MemoryStore, now: int, moved_us: int) -> None:
         demand(boot > self.boot, f"boot {boot} after boot {self.boot}")
-        self.boot, self._store, self._booted_us = boot, store, now
+        self.boot, self._store = boot, store
         self.log.reopened(store)
-        self._check_groups(store)
-        grace = 0 if boot == 1 else self._settings.restart_grace_us
+        kept = [state.record for state in records.load_groups(store)]
+        self._lives.reopened({record.gid: record for record in kept}, now)
+        self._grants_from = now + (0 if boot == 1 else self._settings.restart_grace_us)
         for book in self.groups.values():
-            book.started(boot, now + grace, max(0, moved_us))
+            book.started(boot, self._grants_from, max(0, moved_us))
             book.reopened(store)
-
-    def _check_groups(self, store: MemoryStore) -> None:
-        """A group whose record was not yet durable may be gone."""
-        kept = {state.record.name for state in records.load_groups(store)}
-        for name, book in list(self.groups.items()):
-            if name not in kept:
-                demand(not book.durable_us, f"{name} is gone")
-                del self.groups[name], self._settles[name]
-            elif not book.durable_us:
-                book.durable_us = self._booted_us
 
     def died(self) -> None:
         self._operations.forget()
         self._open.clear()
         self._commits.clear()
         self._leaving.clear()
-        for settles in self._settles.values():
-            settles.forget()
+        self._lives.died()
 
     # ---- events -----------------------------------------------------------------------------
 
@@ -78,37 +78,35 @@ class Auditor(Watcher):
         handler = getattr(self, "_on_" + type(event).__name__.lower(), None)
         if isinstance(event, REQUESTS):
             self._asked(event, now)
-        if handler is not None:
+        elif handler is not None:
             handler(event, now)
 
     def _asked(self, event: Any, now: int) -> None:
-        if not isinstance(event, ev.Push) or event.seq is None:
-            key = (event.caller.peer, event.caller.id)
-            self._open.setdefault(key, []).append((event, now))
+        if isinstance(event, ev.Push):
+            self.log.pushed(event)
+            if event.seq is not None:
+                return
+        name = group_of(event)
+        request = Request(event, now, self.log.end, self._lives.get(name))
+        self._open.setdefault(_ticket(event), []).append(request)
+        if request.life is not None:
+            self._came_to(request.life, event, now)
+        elif name is not None:
+            self._lives.missed(name, request)
 
-    def _on_push(self, event: ev.Push, now: int) -> None:
-        self.log.pushed(event)
-
-    def _on_poll(self, event: ev.Poll, now: int) -> None:
-        book = self.groups.get(event.group)
-        if book is not None:
-            self._settles[event.group].asked(_ticket(event), event.verdicts, now)
+    def _came_to(self, life: Life, event: Any, now: int) -> None:
+        book = life.book
+        if isinstance(event, ev.Poll):
+            life.settles.asked(_ticket(event), event.verdicts, now)
             book.polled(event, now)
-
-    def _on_settle(self, event: ev.Settle, now: int) -> None:
-        if event.group in self.groups:
-            self._settles[event.group].asked(_ticket(event), event.verdicts, now)
-
-    def _on_extend(self, event: ev.Extend, now: int) -> None:
-        if event.group in self.groups:
-            self.groups[event.group].reported(event.session, event.progress, now)
-
-    def _on_goodbye(self, event: ev.Goodbye, now: int) -> None:
-        if event.group in self.groups:
-            self.groups[event.group].left(event.session, now)
-
-    def _on_operate(self, event: ev.Operate, now: int) -> None:
-        self._operations.asked(_ticket(event), event, now)
+        elif isinstance(event, ev.Settle):
+            life.settles.asked(_ticket(event), event.verdicts, now)
+        elif isinstance(event, ev.Extend):
+            book.reported(event.session, event.progress, now)
+        elif isinstance(event, ev.Goodbye):
+            book.left(event.session, now)
+        else:
+            self._operations.asked(_ticket(event), event, book, now)
 
     def _on_newrows(self, event: ev.NewRows, now: int) -> None:
         assert self._store is not None
@@ -117,24 +115,33 @@ class Auditor(Watcher):
     def _on_committed(self, event: ev.Committed, now: int) -> None:
         for op in self._commits.pop(event.token).ops:
             if isinstance(op, fx.SaveGroup):
-                self.groups[op.record.name].durable_us = now
+                self._lives.durable(op.record.gid, now)
+            elif isinstance(op, fx.DropGroup):
+                self._lives.gone(op.gid)
 
     def _on_rowsloaded(self, event: ev.RowsLoaded, now: int) -> None:
         assert self._store is not None
         self.log.extend(event.rows, self._store)
 
     def _on_undelivered(self, event: ev.Undelivered, now: int) -> None:
-        self.groups[event.group].undelivered(event, now)
+        if event.group in self.groups:
+            self.groups[event.group].undelivered(event, now)
 
     def _on_damaged(self, event: ev.Damaged, now: int) -> None:
-        book, asked = self.groups[event.group], self._leaving.pop(_ticket(event))
-        if not book.table.is_given_up(asked[0]):
+        asked = self._leaving.pop(_ticket(event))
+        life = asked.life
+        assert life is not None
+        if life.is_deleted:
+            return
+        if not life.book.table.is_given_up(asked.event):
             self._open.setdefault(_ticket(event), []).append(asked)
-        book.bury(event.leases, range(event.first, event.last + 1))
-        book.undone(event.leases, now)
+        life.book.bury(event.leases, range(event.first, event.last + 1))
+        life.book.undone(event.leases, now)
 
     def _on_shortened(self, event: ev.Shortened, now: int) -> None:
-        self.groups[event.group].shortened(event.lease, event.kept)
+        book = self.groups.get(event.group)
+        if book is not None and event.lease in book.table.leases:
+            book.shortened(event.lease, event.kept)
 
     def _on_late(self, event: ev.Late, now: int) -> None:
         for book in self.groups.values():
@@ -156,17 +163,21 @@ class Auditor(Watcher):
         for op in effect.ops:
             if isinstance(op, fx.SaveGroup) and op.record.name not in self.groups:
                 self._made(op)
+            elif isinstance(op, fx.DropGroup):
+                self._lives.deleted(op.gid, (one for some in self._open.values() for one in some))
             elif isinstance(op, fx.Park):
-                self._book_of(op.record.gid).parked(op, self._now)
+                self._lives.numbered(op.record.gid).book.parked(op, self._now)
             elif isinstance(op, fx.Unpark):
-                self._book_of(op.record.gid).space.unparked(op)
+                self._lives.numbered(op.record.gid).book.space.unparked(op)
 
     def _made(self, op: fx.SaveGroup) -> None:
-        book = GroupBook(op.record, self._settings, self.log)
-        book.started(self.boot, self._now, 0)
-        book.durable_us = 0
-        self.groups[op.record.name] = book
-        self._settles[op.record.name] = Settles(book)
+        """What waited for it comes to it now."""
+        assert self._store is not None
+        grants_from = max(self._now, self._grants_from)
+        kept = range(self._store.facts().start, self._trimmed)
+        for request in self._lives.made(op.record, self.boot, grants_from, kept):
+            assert request.life is not None
+            self._came_to(request.life, request.event, self._now)
 
     def _did_quiesced(self, effect: fx.Quiesced) -> None:
         """Everything is durable by now; what still comes before the end may be lost."""
@@ -174,66 +185,76 @@ class Auditor(Watcher):
             for mark in book.marks.values():
                 mark.checkpoint()
 
-    def _book_of(self, gid: int) -> GroupBook:
-        return next(book for book in self.groups.values() if book.record.gid == gid)
-
     def _did_trim(self, effect: fx.Trim) -> None:
-        for position in range(self._trimmed, effect.below):
-            for book in self.groups.values():
-                demand(not book.needs(position), f"{effect} but {book.name} needs {position}")
+        """Nothing that somebody needs: also who is deleted may be back after a crash."""
+        assert self._store is not None
+        for position in range(self._store.facts().start, effect.below):
+            for life in self._lives:
+                needed = life.book.needs(position)
+                demand(not needed, f"{effect} but {life.book.name} needs {position}")
         self._trimmed = max(self._trimmed, effect.below)
 
     def _did_deliver(self, effect: fx.Deliver) -> None:
-        poll, arrived = self._answered(effect)
-        if not isinstance(poll, ev.Poll):
+        asked = self._answered(effect)
+        poll, life = asked.event, asked.life
+        if not isinstance(poll, ev.Poll) or life is None or poll.group != effect.group:
             raise Violation(f"{effect} answers {poll}")
         if effect.leases:
-            self._leaving[_ticket(effect)] = (poll, arrived)
-        book = self.groups.get(effect.group)
-        if book is not None:
-            if not book.durable_us:
-                raise Violation(f"{effect} before {book.name} is durable")
-            self._settles[effect.group].answered(_ticket(poll), effect.refused)
-            hidden = _waits(poll, arrived, book) or self._others_wait(book)
-            book.delivered(effect, poll, hidden, self._now)
+            demand(not life.is_deleted, f"{effect}, and the group is deleted")
+            self._leaving[_ticket(effect)] = asked
+        if not life.book.durable_us:
+            raise Violation(f"{effect} before {poll.group} is durable")
+        life.settles.answered(_ticket(poll), effect.refused)
+        hidden = _waits(asked, life.book) or self._others_wait(life.book)
+        life.book.delivered(effect, poll, hidden, self._now)
 
     def _others_wait(self, book: GroupBook) -> bool:
         return any(
-            isinstance(event, ev.Poll) and event.group == book.name and _waits(event, since, book)
+            isinstance(one.event, ev.Poll) and one.book is book and _waits(one, book)
             for asked in self._open.values()
-            for event, since in asked
+            for one in asked
         )
 
     def _did_reply(self, effect: fx.Reply) -> None:
-        asked, _ = self._answered(effect)
+        request = self._answered(effect)
+        asked, life = request.event, request.life
         if isinstance(asked, ev.Push):
             first, messages = effect.fields["first"], effect.fields["count"]
             assert isinstance(first, int)
             assert isinstance(messages, int)
             self.log.answered(asked, first, messages)
         elif isinstance(asked, ev.Operate):
-            self._operations.answered(_ticket(asked), effect.fields)
-            self._operations.listed(asked, effect.fields)
-        elif isinstance(asked, ev.Settle) and asked.group in self.groups:
+            self._was_done(request, effect.fields)
+        elif isinstance(asked, ev.Settle) and life is not None:
             refused: Any = effect.fields.get("refused", ())
-            self._settles[asked.group].answered(_ticket(asked), refused)
+            life.settles.answered(_ticket(asked), refused)
+
+    def _was_done(self, request: Request, fields: Any) -> None:
+        if request.life is not None:
+            self._operations.answered(_ticket(request.event), fields)
+            self._operations.listed(request.event, request.life.book, fields)
+        check_done(request, self._trimmed)
 
     def _did_readout(self, effect: fx.ReadOut) -> None:
-        asked, _ = self._answered(effect)
-        check_read(self.log, self._trimmed, asked, effect)
+        asked = self._answered(effect)
+        check_read(self.log, self._trimmed, asked.event, effect)
 
     def _did_refuse(self, effect: fx.Refuse) -> None:
         if "producer" in effect.fields:
             self.log.refusal(effect)
             return
-        asked, _ = self._answered(effect)
+        request = self._answered(effect)
+        asked, life = request.event, request.life
         if isinstance(asked, ev.Push):
             self.log.refused(asked)
-        elif isinstance(asked, ev.Poll | ev.Settle) and asked.group in self.groups:
+        elif life is None:
+            self._lives.refused(request)
+        elif isinstance(asked, ev.Poll | ev.Settle):
             demand(not asked.verdicts, f"{effect} says nothing of the outcomes in {asked}")
+        check_refused(request, effect.code)
 
-    def _answered(self, effect: Any) -> tuple[Any, int]:
-        """The request and when it came; each gets exactly one answer."""
+    def _answered(self, effect: Any) -> Request:
+        """The request; each gets exactly one answer."""
         key = (effect.caller.peer, effect.caller.id)
         asked = self._open.get(key)
         if not asked:
@@ -253,10 +274,11 @@ class Auditor(Watcher):
 
     def unreadable(self, effect: fx.Deliver) -> None:
         """Bytes that are gone are no loss only when nobody waits for them."""
-        book = self.groups[effect.group]
         for grant in effect.leases:
-            lease = book.table.leases[grant.lease]
-            demand(lease.over or not lease.open, f"{brief(grant)} has no bytes")
+            book = self.groups.get(effect.group)
+            lease = book and book.table.leases.get(grant.lease)
+            wanted = lease and not lease.over and lease.open
+            demand(not wanted, f"{brief(grant)} has no bytes")
 
     # ---- the end ----------------------------------------------------------------------------
 
@@ -278,16 +300,16 @@ class Auditor(Watcher):
 
     def check_answers(self) -> None:
         """At the end, with faults off: every request has had its answer."""
-        for (peer, request), asked in self._open.items():
-            for event, since in asked:
-                wait_us = getattr(event, "wait_ms", 0) * 1_000
-                late = self._now - since - wait_us
-                demand(late < ANSWER_US, f"{peer!r} {request}: no answer to {event}")
+        for (peer, number), asked in self._open.items():
+            for one in asked:
+                wait_us = getattr(one.event, "wait_ms", 0) * 1_000
+                late = self._now - one.since - wait_us
+                demand(late < ANSWER_US, f"{peer!r} {number}: no answer to {one.event}")
 
 
-def _waits(poll: ev.Poll, arrived: int, book: GroupBook) -> bool:
+def _waits(request: Request, book: GroupBook) -> bool:
     """Its answer may wait for a commit after its leases are made."""
-    return bool(poll.verdicts) or arrived <= book.durable_us
+    return bool(request.event.verdicts) or request.since <= book.durable_us
 
 
 def _ticket(event: Any) -> tuple[bytes, Any]:

@@ -13,18 +13,23 @@ from unittest.mock import PropertyMock, patch
 
 from laybyd.core import group, journal, late, rules
 from laybyd.core.account import Account
+from laybyd.core.broker import Broker
 from laybyd.core.deferred import Deferred
-from laybyd.core.effects import Append, Snapshot
+from laybyd.core.effects import Append, DropGroup, Snapshot
 from laybyd.core.floor import Floor
 from laybyd.core.grants import Granter
+from laybyd.core.group import Group
+from laybyd.core.groups import Groups
 from laybyd.core.journal import Journal
-from laybyd.core.leases import Leases
+from laybyd.core.leases import Leases, Past
 from laybyd.core.live import Live, Room
+from laybyd.core.operate import Operator
 from laybyd.core.parking import Parking
 from laybyd.core.polls import Polls
 from laybyd.core.progress import Reports
 from laybyd.core.pushes import Pushes, _Memory
 from laybyd.core.rules import Rules
+from laybyd.core.trim import Trimmer
 from laybyd.core.types import Outcome
 
 Plant = Callable[[ExitStack], None]
@@ -261,3 +266,78 @@ def gaps_are_taken(stack: ExitStack) -> None:
         return None
 
     old = swap(stack, Pushes, "_out_of_turn", out_of_turn)
+
+
+# ---- groups that end and begin anew -------------------------------------------------------------
+
+
+@mutant
+def a_number_is_used_again(stack: ExitStack) -> None:
+    def delete(self: Groups, group: Group, now: int) -> int:
+        batch = old(self, group, now)
+        self._next_gid = group.record.gid
+        return batch
+
+    old = swap(stack, Groups, "delete", delete)
+
+
+@mutant
+def old_leases_count_in_a_new_group(stack: ExitStack) -> None:
+    def past(self: Leases, lease_id: bytes) -> Any:
+        known = old(self, lease_id)
+        own = int.from_bytes(lease_id[4:], "big") >> 36 == self._base >> 36
+        return known if own or lease_id[4:] >= bytes((255,)) * 8 else Past.FORGOTTEN
+
+    old = swap(stack, Leases, "past", past)
+
+
+@mutant
+def a_deletion_is_not_written(stack: ExitStack) -> None:
+    def add(self: Journal, op: Any, now: int) -> None:
+        if not isinstance(op, DropGroup):
+            old(self, op, now)
+
+    old = swap(stack, Journal, "add", add)
+
+
+@mutant
+def a_deletion_is_answered_at_once(stack: ExitStack) -> None:
+    old = swap(stack, Groups, "delete", lambda self, *args: old(self, *args) and 0)
+
+
+@mutant
+def a_trim_does_not_wait_for_groups_to_come_and_go(stack: ExitStack) -> None:
+    swap(stack, Trimmer, "wait_for", lambda self, commit: None)
+
+
+@mutant
+def a_new_group_begins_behind_the_old_one(stack: ExitStack) -> None:
+    def make(self: Groups, plan: Any, start: int, *rest: Any) -> Any:
+        return old(self, plan, start + (self._next_gid > 3), *rest)
+
+    old = swap(stack, Groups, "make", make)
+
+
+@mutant
+def a_group_is_made_before_it_is_durable(stack: ExitStack) -> None:
+    def begin(self: Polls, parts: Any, expiry: Any, made_in: int, *rest: Any) -> None:
+        old(self, parts, expiry, 0, *rest)
+
+    old = swap(stack, Polls, "__init__", begin)
+
+
+@mutant
+def a_deleted_group_answers_with_leases(stack: ExitStack) -> None:
+    def sent(self: Broker, since: int, now: int) -> None:
+        waiting = self._out[since:]
+        old(self, since, now)
+        for at, effect in enumerate(waiting, since):
+            if getattr(effect, "leases", ()) and self._groups.get(effect.group) is None:
+                self._out[at] = effect
+
+    old = swap(stack, Broker, "_sent", sent)
+
+
+@mutant
+def a_group_that_differs_is_taken_for_the_same(stack: ExitStack) -> None:
+    swap(stack, Operator, "_difference", lambda self, known, args: "")

@@ -18,6 +18,7 @@ from tests.simulation.audit_log import Violation, demand
 from tests.simulation.auditor import Auditor
 from tests.simulation.broker_host import BrokerHost
 from tests.simulation.consumers import Consumer
+from tests.simulation.keepers import Keeper
 from tests.simulation.network import Network
 from tests.simulation.operators import Inspector, Operator, Reader
 from tests.simulation.producers import Producer, Sequencer, Values
@@ -85,9 +86,16 @@ class Simulation:
         groups = sorted({one.way.group for one in self._consumers})
         self._operators = [Operator(world, network, "oper", groups, plan.operate_us or SECOND)]
         self._operators[0].stopped = not plan.operate_us
+        self._keepers = self._hire_keepers()
         self._readers = [
             Reader(world, network, f"read{i}", plan.topics[: i + 1]) for i in range(plan.readers)
         ]
+
+    def _hire_keepers(self) -> list[Keeper]:
+        if not self.plan.delete_us:
+            return []
+        topics = {one.way.group: one.way.topics for one in self._consumers}
+        return [Keeper(self.world, self._network, "keep", topics, self.plan.delete_us)]
 
     # ---- two phases -------------------------------------------------------------------------
 
@@ -110,7 +118,7 @@ class Simulation:
         self._host.crash_after(0)
         for producer in self._producers:
             producer.stopped = True
-        for operator in self._operators:
+        for operator in (*self._operators, *self._keepers):
             operator.stopped = True
         for consumer in self._consumers:
             consumer.calm_down(PEACE_WAIT_MS)

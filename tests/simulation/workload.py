@@ -34,7 +34,8 @@ class Chaos(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Everything drawn for one seed."""
+    """Everything drawn for one seed. `operate_us`, `delete_us`: mean time between an operator's
+    looks at parked messages, and between deletions of a group; 0: never."""
 
     settings: CoreSettings
     faults: Faults
@@ -47,13 +48,21 @@ class Plan(NamedTuple):
     sessions: tuple[Way, ...]
     operate_us: int
     readers: int
+    delete_us: int = 0
 
     def text(self) -> str:
         return "\n".join(f"  {name}: {value}" for name, value in self._asdict().items())
 
 
 def draw(seed: int) -> Plan:
-    dice = Dice(seed)
+    """What came later has dice of its own, so that what was drawn before stays as it was."""
+    keeping = Dice(seed, "keeping")
+    return _first_draw(Dice(seed))._replace(
+        delete_us=keeping.maybe(0.4, keeping.pick(200 * MS, SECOND, 5 * SECOND), 0),
+    )
+
+
+def _first_draw(dice: Dice) -> Plan:
     topics = tuple(f"app.{number}" for number in range(dice.between(1, 4)))
     settings = dice.settings()
     handling = dice.handling(settings.group)
@@ -74,8 +83,8 @@ def draw(seed: int) -> Plan:
 
 
 class Dice:
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(f"plan {seed}")
+    def __init__(self, seed: int, of: str = "plan") -> None:
+        self._random = random.Random(f"{of} {seed}")
 
     def between(self, low: int, high: int) -> int:
         return self._random.randint(low, high)

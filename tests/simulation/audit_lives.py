@@ -1,0 +1,239 @@
+"""The auditor's list of groups: which there are, since when, and which of a name came before.
+
+Owns the lives of groups: each begins with a request that may make it, where that says, and ends
+with a deletion that somebody asked for. What is promised of a group is promised of one life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from laybyd.core.events import Operate, Poll
+from laybyd.core.settings import CoreSettings
+from laybyd.core.types import GroupRecord
+from tests.simulation.audit_group import GroupBook
+from tests.simulation.audit_log import LogBook, demand
+from tests.simulation.audit_settles import Settles
+
+
+class Request:
+    """A request without an answer. `life`: the group that it found; `end`: where the log ended
+    when it came."""
+
+    def __init__(self, event: Any, since: int, end: int, life: Life | None) -> None:
+        self.event = event
+        self.since = since
+        self.end = end
+        self.life = life
+
+    @property
+    def book(self) -> GroupBook | None:
+        return None if self.life is None else self.life.book
+
+
+class Life:
+    """One making of a group. `is_deleted`: the broker has said so to the disk, which may not have
+    heard of it yet; `is_gone`: it has."""
+
+    def __init__(self, book: GroupBook, settles: Settles, maker: Request) -> None:
+        self.book = book
+        self.settles = settles
+        self.maker = maker
+        self.is_deleted = False
+        self.is_gone = False
+
+    @property
+    def gid(self) -> int:
+        return self.book.record.gid
+
+
+class Lives:
+    """`books` are those of the groups that there are, by name."""
+
+    def __init__(self, settings: CoreSettings, log: LogBook) -> None:
+        self.books: dict[str, GroupBook] = {}
+        self._settings = settings
+        self._log = log
+        self._current: dict[str, Life] = {}
+        self._deleted: dict[int, Life] = {}
+        self._gone: set[int] = set()
+        self._void: dict[str, set[bytes]] = {}
+        self._makers: dict[str, list[Request]] = {}
+
+    def __iter__(self) -> Iterator[Life]:
+        """All that the disk may still know."""
+        yield from self._current.values()
+        yield from self._deleted.values()
+
+    def get(self, name: object) -> Life | None:
+        return self._current.get(str(name))
+
+    def numbered(self, gid: int) -> Life:
+        found = next((life for life in self if life.gid == gid), None)
+        demand(found is not None, f"the state of group {gid} is changed, which is not there")
+        assert found is not None
+        return found
+
+    # ---- making -------------------------------------------------------------------------------
+
+    def missed(self, name: str, request: Request) -> None:
+        """A request for a group that is not there: it may make it, or wait for its making."""
+        if name in self._makers:
+            self._makers[name].append(request)
+        elif _makes(request.event):
+            self._makers[name] = [request]
+
+    def refused(self, request: Request) -> None:
+        """Whoever was to make the group does not."""
+        for name, waiting in list(self._makers.items()):
+            if waiting[0] is request:
+                del self._makers[name]
+
+    def made(self, record: GroupRecord, boot: int, grants_from: int, kept: range) -> list[Request]:
+        """Gives the requests that waited for it. `kept`: where the log may begin by now."""
+        name, waiting = record.name, self._makers.pop(record.name, [])
+        demand(waiting, f"{record}: nobody asked for it")
+        demand(record.gid not in self._gone, f"{record} has the number of a deleted group")
+        self._check_asked(record, waiting[0], kept)
+        book = GroupBook(record, self._settings, self._log)
+        book.started(boot, grants_from, 0)
+        void = self._void.setdefault(name, set())
+        life = self._current[name] = Life(book, Settles(book, frozenset(void)), waiting[0])
+        self.books[name] = book
+        for request in waiting:
+            request.life = life
+        return waiting
+
+    def _check_asked(self, record: GroupRecord, maker: Request, kept: range) -> None:
+        asked = _asked_by(maker.event)
+        demand(set(record.topics) == set(asked["topics"]), f"{record}, asked for by {maker.event}")
+        overrides = asked.get("settings", {})
+        demand(dict(record.overrides) == overrides, f"{record}, asked for with {overrides}")
+        low, high = self._start_of(asked.get("start"), maker)
+        low, high = max(low, kept.start), max(high, kept.stop)
+        right = low <= record.start <= high
+        demand(right, f"{record} begins at {record.start}, not {low}..{high}: {maker.event}")
+
+    def _start_of(self, start: object, maker: Request) -> tuple[int, int]:
+        if start == "latest":
+            return self._log.end, self._log.end
+        if isinstance(start, int):
+            return min(start, self._log.end), min(start, self._log.end)
+        return 0, 0
+
+    # ---- ending -------------------------------------------------------------------------------
+
+    def deleted(self, gid: int, requests: Iterable[Request]) -> None:
+        life = self.numbered(gid)
+        name = life.book.name
+        wanted = any(one.life is life and _deletes(one.event) for one in requests)
+        demand(wanted and not life.is_deleted, f"{name} is deleted, and nobody asked for it")
+        life.is_deleted = True
+        life.settles.retire()
+        del self._current[name], self.books[name]
+        self._deleted[gid] = life
+        self._void.setdefault(name, set()).update(life.book.issued)
+
+    def durable(self, gid: int, now: int) -> None:
+        self.numbered(gid).book.durable_us = now
+
+    def gone(self, gid: int) -> None:
+        """For good."""
+        self._deleted.pop(gid).is_gone = True
+        self._gone.add(gid)
+
+    # ---- the process --------------------------------------------------------------------------
+
+    def died(self) -> None:
+        self._makers.clear()
+        for life in self:
+            life.settles.forget()
+
+    def reopened(self, kept: Mapping[int, GroupRecord], now: int) -> None:
+        """A group whose making was not durable may be gone, and one whose deletion was not may be
+        there still."""
+        for name, life in list(self._current.items()):
+            if life.gid not in kept:
+                demand(not life.book.durable_us, f"{name} is gone")
+                del self._current[name], self.books[name]
+            life.book.durable_us = life.book.durable_us or now
+        for gid, life in list(self._deleted.items()):
+            if gid in kept:
+                self._is_back(life)
+            else:
+                self.gone(gid)
+        self._deleted.clear()
+        for gid, record in kept.items():
+            demand(gid not in self._gone, f"{record.name} was deleted, and is there again")
+            known = self.get(record.name)
+            demand(known is not None and known.gid == gid, f"{record}: nobody made it")
+            assert known is not None
+            demand(known.book.record == record, f"{known.book.record} has become {record}")
+
+    def _is_back(self, life: Life) -> None:
+        name = life.book.name
+        demand(name not in self._current, f"{name} is there twice")
+        life.is_deleted = False
+        life.settles.retire(False)
+        self._current[name], self.books[name] = life, life.book
+        self._void[name] -= life.book.issued
+
+
+def group_of(event: Any) -> str | None:
+    """The group that a request is about."""
+    if isinstance(event, Operate):
+        name = event.args.get("group")
+        return None if name is None else str(name)
+    return getattr(event, "group", None)
+
+
+def _makes(event: Any) -> bool:
+    if isinstance(event, Operate):
+        return event.verb == "group_create"
+    return isinstance(event, Poll) and event.topics is not None
+
+
+def _deletes(event: Any) -> bool:
+    return isinstance(event, Operate) and event.verb == "group_delete"
+
+
+def _asked_by(event: Any) -> Mapping[str, Any]:
+    """What the request that makes a group says of it."""
+    return event.args if isinstance(event, Operate) else event._asdict()
+
+
+# ---- what operators are told --------------------------------------------------------------------
+
+
+def check_done(request: Request, trimmed: int) -> None:
+    """A group that was made or deleted is so for good, and as it was asked for. `trimmed`: below,
+    the log may be gone."""
+    event, life = request.event, request.life
+    if _deletes(event):
+        demand(life is not None and life.is_gone, f"{event} is done, but not yet for good")
+    elif event.verb == "group_create":
+        demand(life is not None and life.book.durable_us, f"{event} is done, but not yet for good")
+        assert life is not None
+        differs = life.maker is not request and _differs(life.book, event.args, trimmed)
+        demand(not differs, f"{event} is done, but there is {life.book.record}")
+
+
+def check_refused(request: Request, code: str) -> None:
+    event, life = request.event, request.life
+    if code == "unknown_group":
+        demand(life is None or life.is_deleted, f"{event} is told that there is no such group")
+    elif code == "conflict":
+        differs = life is not None and _differs(life.book, event.args, 0)
+        demand(differs, f"{event} is in conflict with nothing")
+
+
+def _differs(book: GroupBook, args: Mapping[str, Any], trimmed: int) -> bool:
+    """A start below what the log holds is as good as the log's beginning."""
+    record, settings, start = book.record, book.settings._asdict(), args.get("start")
+    is_cut = isinstance(start, int) and start < record.start <= trimmed
+    return (
+        set(args["topics"]) != set(record.topics)
+        or any(settings[key] != value for key, value in args.get("settings", {}).items())
+        or (isinstance(start, int) and start != record.start and not is_cut)
+    )
