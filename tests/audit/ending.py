@@ -38,8 +38,8 @@ class Ending:
         self._topics = _matcher(polls + made + changed)
         self._deleted = {call["topic"] for call in case.of("topic_delete")}
         self._since = min((call.t0 for call in polls), default=NEVER)
-        starts = {call.get("start", "earliest") for call in made or polls}
-        self._first = 0 if starts <= {"earliest"} else min(book.pasts, default=NEVER)
+        from_the_first = all(call.get("start", "earliest") == "earliest" for call in made or polls)
+        self._first = 0 if from_the_first else min(book.pasts, default=NEVER)
         for call in case.of("group"):
             if call["group"] == book.name and call.ok:
                 self._first = call.said("start", self._first)

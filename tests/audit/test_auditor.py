@@ -319,3 +319,11 @@ def test_groups_that_were_deleted_are_judged_by_their_bytes_alone():
     assert told.broken() == set()
     told.poll("a", told.lease(1, data=["m2"]))
     assert log.BYTES in told.broken()
+
+
+@pytest.mark.parametrize("start", ["latest", 2, {"time_us": 5}])
+def test_a_group_is_not_asked_for_what_lies_before_its_start(start: object):
+    told = Told().pushed(2)
+    told.settle("a", told.poll("a", told.lease(2), start=start), 2)
+    told.writer.event("end", drained=True)
+    assert told.broken() == set()

@@ -12,6 +12,7 @@ from typing import Any
 from laybyd.core.events import Operate, Poll
 from laybyd.core.settings import CoreSettings
 from laybyd.core.types import GroupRecord
+from laybyd.store.memory import MemoryStore
 from tests.simulation.audit_group import GroupBook
 from tests.simulation.audit_log import LogBook, demand
 from tests.simulation.audit_settles import Settles
@@ -26,6 +27,7 @@ class Request:
         self.since = since
         self.end = end
         self.life = life
+        self.is_answered = False
 
     @property
     def book(self) -> GroupBook | None:
@@ -34,12 +36,13 @@ class Request:
 
 class Life:
     """One making of a group. `is_deleted`: the broker has said so to the disk, which may not have
-    heard of it yet; `is_gone`: it has."""
+    heard of it yet; `is_gone`: it has; `behind`: what waited for it and for its end."""
 
     def __init__(self, book: GroupBook, settles: Settles, maker: Request) -> None:
         self.book = book
         self.settles = settles
         self.maker = maker
+        self.behind: list[Request] = []
         self.is_deleted = False
         self.is_gone = False
 
@@ -90,37 +93,50 @@ class Lives:
             if waiting[0] is request:
                 del self._makers[name]
 
-    def made(self, record: GroupRecord, boot: int, grants_from: int, kept: range) -> list[Request]:
-        """Gives the requests that waited for it. `kept`: where the log may begin by now."""
+    def made(
+        self, record: GroupRecord, boot: int, grants_from: int, store: MemoryStore, trimmed: int
+    ) -> list[Request]:
+        """Gives the requests that waited for it. `trimmed`: below, the log may be gone."""
         name, waiting = record.name, self._makers.pop(record.name, [])
         demand(waiting, f"{record}: nobody asked for it")
         demand(record.gid not in self._gone, f"{record} has the number of a deleted group")
-        self._check_asked(record, waiting[0], kept)
+        self._check_asked(record, waiting[0], store, trimmed)
         book = GroupBook(record, self._settings, self._log)
         book.started(boot, grants_from, 0)
         void = self._void.setdefault(name, set())
         life = self._current[name] = Life(book, Settles(book, frozenset(void)), waiting[0])
         self.books[name] = book
-        for request in waiting:
+        came = _upto_deletion(waiting)
+        life.behind = waiting[len(came) :]
+        for request in came:
             request.life = life
-        return waiting
+        return came
 
-    def _check_asked(self, record: GroupRecord, maker: Request, kept: range) -> None:
+    def _check_asked(
+        self, record: GroupRecord, maker: Request, store: MemoryStore, trimmed: int
+    ) -> None:
         asked = _asked_by(maker.event)
         demand(set(record.topics) == set(asked["topics"]), f"{record}, asked for by {maker.event}")
         overrides = asked.get("settings", {})
         demand(dict(record.overrides) == overrides, f"{record}, asked for with {overrides}")
-        low, high = self._start_of(asked.get("start"), maker)
-        low, high = max(low, kept.start), max(high, kept.stop)
+        low, high = self._start_of(asked, maker, store)
+        low, high = max(low, store.facts().start), max(high, trimmed)
         right = low <= record.start <= high
         demand(right, f"{record} begins at {record.start}, not {low}..{high}: {maker.event}")
 
-    def _start_of(self, start: object, maker: Request) -> tuple[int, int]:
+    def _start_of(
+        self, asked: Mapping[str, Any], maker: Request, store: MemoryStore
+    ) -> tuple[int, int]:
+        """A time is looked up: what is appended meanwhile may be found or not, and where nothing
+        is of that time or later it begins at the log's end."""
+        start, start_us, end = asked.get("start"), asked.get("start_us"), self._log.end
+        if start_us is not None:
+            first = self._log.first_at(start_us, store)
+            return min(first, maker.end), first
         if start == "latest":
-            return self._log.end, self._log.end
-        if isinstance(start, int):
-            return min(start, self._log.end), min(start, self._log.end)
-        return 0, 0
+            return end, end
+        first = min(start, end) if isinstance(start, int) else 0
+        return first, first
 
     # ---- ending -------------------------------------------------------------------------------
 
@@ -134,6 +150,8 @@ class Lives:
         del self._current[name], self.books[name]
         self._deleted[gid] = life
         self._void.setdefault(name, set()).update(life.book.issued)
+        for request in life.behind:
+            self.missed(name, request)
 
     def durable(self, gid: int, now: int) -> None:
         self.numbered(gid).book.durable_us = now
@@ -186,6 +204,13 @@ def group_of(event: Any) -> str | None:
         name = event.args.get("group")
         return None if name is None else str(name)
     return getattr(event, "group", None)
+
+
+def _upto_deletion(waiting: list[Request]) -> list[Request]:
+    """Requests of one connection or many are dealt with as they came: what came behind one that
+    deletes the group meets another."""
+    first = next((at for at, one in enumerate(waiting) if _deletes(one.event)), len(waiting))
+    return waiting[: first + 1]
 
 
 def _makes(event: Any) -> bool:

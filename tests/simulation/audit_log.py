@@ -6,7 +6,7 @@ never taken for it.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
@@ -162,6 +162,15 @@ class LogBook:
 
     def row_at(self, position: int) -> Row:
         return self.rows[bisect_right(self._firsts, position) - 1]
+
+    def first_at(self, at_us: int, store: MemoryStore) -> int:
+        """The first position appended then or later; the log's end when there is none. The store
+        may hold some that nobody was told of yet."""
+        at = bisect_left(self.rows, at_us, key=lambda row: row.at_us)
+        if at < len(self.rows):
+            return self._firsts[at]
+        rows, end = store.rows(self.end, 1 << 30)
+        return next((row.first for row in rows if row.at_us >= at_us), max(end, self.end))
 
     def rows_from(self, position: int) -> Iterable[Row]:
         at = max(0, bisect_right(self._firsts, position) - 1)

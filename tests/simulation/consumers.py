@@ -6,7 +6,7 @@ level 1 has no session: it polls, handles what came one by one, settles, and pol
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from laybyd.core.effects import Deliver, Grant
 from laybyd.core.events import Poll, Settle
@@ -28,7 +28,7 @@ CALM_PAUSE_US = 2 * SECOND
 
 
 class Way(NamedTuple):
-    """How one consumer works."""
+    """How one consumer works. `start_us` goes before `start`."""
 
     group: str
     topics: tuple[str, ...]
@@ -44,6 +44,13 @@ class Way(NamedTuple):
     batches: float = 0.0
     lies: float = 0.0
     forgets: float = 0.0
+    start_us: int | None = None
+
+    @property
+    def begins(self) -> dict[str, Any]:
+        """Where it wants its group to begin, as requests say it."""
+        start = self.start if self.start_us is None else None
+        return {"start": start, "start_us": self.start_us}
 
 
 class Work(NamedTuple):
@@ -112,7 +119,7 @@ class Consumer(Client):
             way.credit_bytes,
             way.wait_ms,
             name=self.name,
-            start=way.start,
+            **way.begins,
         )
         self.ask(poll, way.wait_ms * MS + POLL_PATIENCE_US, self._polled, self.work)
 

@@ -15,7 +15,7 @@ CLIENTS = ("sessions", "consumers", "sequencers", "producers")
 NETWORK = {"lose": 0.0, "repeat": 0.0, "delay_us": 100}
 HABITS = {"lies": 0.0, "forgets": 0.0, "batches": 0.0, "hands_back": False, "rides": False}
 NATURES = {"killer": 0, "stuck": 0, "poison": 0, "moody": 0.0}
-OTHERS = ("operators", "deletes", "readers", "pace")
+OTHERS = ("operators", "deletes", "times", "readers", "pace")
 
 
 def names(plan: Plan, gone: tuple[str, ...]) -> list[str]:
@@ -52,6 +52,8 @@ def _without(plan: Plan, name: str) -> Plan:
         return plan._replace(operate_us=0)
     if name == "deletes":
         return plan._replace(delete_us=0)
+    if name == "times":
+        return _ways(plan, start_us=None)
     if name == "readers":
         return plan._replace(readers=0)
     if name == "pace":

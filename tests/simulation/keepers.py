@@ -12,7 +12,7 @@ from laybyd.core.events import Operate
 from tests.simulation.client import NOBODY, Client
 from tests.simulation.network import Network
 from tests.simulation.operators import PATIENCE_US
-from tests.simulation.world import World
+from tests.simulation.world import SECOND, World
 
 POSITION_MAX = 200
 
@@ -25,10 +25,12 @@ class Keeper(Client):
         name: str,
         topics: Mapping[str, tuple[str, ...]],
         gap_us: int,
+        by_time: bool,
     ) -> None:
         super().__init__(world, network, name)
         self._topics = topics
         self._gap_us = gap_us
+        self._by_time = by_time
         self.stopped = False
         self._rest()
 
@@ -65,4 +67,7 @@ class Keeper(Client):
     def _start(self) -> dict[str, Any]:
         positions = (1, self.world.between(1, POSITION_MAX))
         start = self.world.random.choice((None, "earliest", "latest", *positions))
+        if self._by_time and self.world.chance(0.5):
+            around = self.world.pause(SECOND) - self.world.pause(5 * SECOND)
+            return {"start": None, "start_us": self.world.now + around}
         return {} if start is None else {"start": start, "start_us": None}

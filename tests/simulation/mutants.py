@@ -341,3 +341,33 @@ def a_deleted_group_answers_with_leases(stack: ExitStack) -> None:
 @mutant
 def a_group_that_differs_is_taken_for_the_same(stack: ExitStack) -> None:
     swap(stack, Operator, "_difference", lambda self, known, args: "")
+
+
+@mutant
+def a_start_by_time_is_one_late(stack: ExitStack) -> None:
+    def found(self: Groups, name: str, position: int, *rest: Any) -> Any:
+        return old(self, name, position + 1, *rest)
+
+    old = swap(stack, Groups, "time_found", found)
+
+
+@mutant
+def a_start_by_time_is_the_end(stack: ExitStack) -> None:
+    def found(self: Groups, name: str, position: int, earliest: int, end: int, now: int) -> Any:
+        return old(self, name, end, earliest, end, now)
+
+    old = swap(stack, Groups, "time_found", found)
+
+
+@mutant
+def what_waits_for_a_start_is_forgotten(stack: ExitStack) -> None:
+    old = swap(stack, Groups, "time_found", lambda self, *args: old(self, *args)[:1])
+
+
+@mutant
+def the_latest_is_the_first(stack: ExitStack) -> None:
+    def planned(self: Groups, plan: Any, *rest: Any) -> Any:
+        start = "earliest" if plan.start == "latest" else plan.start
+        return old(self, plan._replace(start=start), *rest)
+
+    old = swap(stack, Groups, "plan", planned)

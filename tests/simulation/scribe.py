@@ -116,8 +116,7 @@ def _push(push: ev.Push) -> Fields:
 
 def _poll(poll: ev.Poll) -> Fields:
     fields: Fields = {"group": poll.group, "topics": poll.topics, "messages": poll.credit}
-    if poll.start is not None:
-        fields["start"] = poll.start
+    fields |= _start(poll.start, poll.start_us)
     if poll.session is not None:
         fields |= {"session": poll.session.hex(), "n": poll.n, "got": poll.got}
         fields |= {"handlers": poll.handlers, "idle": poll.idle}
@@ -149,7 +148,16 @@ def _told(verdicts: Iterable[Verdict]) -> list[Fields]:
 
 
 def _operate(args: Mapping[str, Any]) -> Fields:
-    return {**args, "ranges": _flat(args["ranges"])} if "ranges" in args else dict(args)
+    fields = {key: one for key, one in args.items() if key not in ("start", "start_us")}
+    if "ranges" in args:
+        fields["ranges"] = _flat(args["ranges"])
+    return fields | _start(args.get("start"), args.get("start_us"))
+
+
+def _start(start: str | int | None, start_us: int | None) -> Fields:
+    if start_us is not None:
+        return {"start": {"time_us": start_us}}
+    return {} if start is None else {"start": start}
 
 
 # ---- what is answered ---------------------------------------------------------------------------

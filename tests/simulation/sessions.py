@@ -91,7 +91,7 @@ class Session(Consumer):
             way.credit_bytes,
             way.wait_ms,
             name=self.name,
-            start=way.start,
+            **way.begins,
             session=self.session,
             n=self._n,
             got=self._got,

@@ -34,6 +34,8 @@ DRAIN_STEPS_EACH = 100
 CRASH_EFFECTS = 60
 """So many effects and commits at most are let through before a crash that was called for."""
 
+ANSWER_US = 30 * SECOND
+
 PEACE_WAIT_MS = 2_000
 """Polls that wait, so that hours pass in few steps."""
 
@@ -95,7 +97,8 @@ class Simulation:
         if not self.plan.delete_us:
             return []
         topics = {one.way.group: one.way.topics for one in self._consumers}
-        return [Keeper(self.world, self._network, "keep", topics, self.plan.delete_us)]
+        by_time = any(one.way.start_us is not None for one in self._consumers)
+        return [Keeper(self.world, self._network, "keep", topics, self.plan.delete_us, by_time)]
 
     # ---- two phases -------------------------------------------------------------------------
 
@@ -161,13 +164,23 @@ class Simulation:
 
     def _close(self) -> None:
         """The broker can stop in order once all is quiet."""
-        self.auditor.check_answers()
+        self._await_answers()
         inspector = Inspector(self.world, self._network, "last", sorted(self.auditor.groups))
         self.world.run(lambda: inspector.done)
         self._host.quiesce()
         until = self.world.now + 2 * self.plan.settings.quiesce_us
         self.world.run(lambda: self._host.quiesced or self.world.now > until)
         demand(self._host.quiesced, "asked to stop, it did not")
+
+    def _await_answers(self) -> None:
+        """With the faults off every request has its answer soon."""
+        until = self.world.now + ANSWER_US
+        asked = self.auditor.overdue(self.world.now)
+        if not asked:
+            return
+        self.world.run(lambda: self.world.now > until or all(one.is_answered for one in asked))
+        for one in asked:
+            demand(one.is_answered, f"no answer to {one.event}")
 
     def _summary(self) -> Summary:
         dead = sum(

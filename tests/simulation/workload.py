@@ -15,7 +15,7 @@ from tests.simulation.consumers import Way
 from tests.simulation.handling import Handling
 from tests.simulation.network import Faults
 from tests.simulation.producers import Habits
-from tests.simulation.world import MS, SECOND
+from tests.simulation.world import MS, SECOND, START_US
 
 
 class Chaos(NamedTuple):
@@ -57,8 +57,22 @@ class Plan(NamedTuple):
 def draw(seed: int) -> Plan:
     """What came later has dice of its own, so that what was drawn before stays as it was."""
     keeping = Dice(seed, "keeping")
-    return _first_draw(Dice(seed))._replace(
+    plan = _first_draw(Dice(seed))._replace(
         delete_us=keeping.maybe(0.4, keeping.pick(200 * MS, SECOND, 5 * SECOND), 0),
+    )
+    return _begun_by_time(plan, Dice(seed, "times"))
+
+
+def _begun_by_time(plan: Plan, dice: Dice) -> Plan:
+    """Some groups begin at a time, before the world's or while it lasts."""
+    ways = (*plan.consumers, *plan.sessions)
+    times = {
+        group: dice.maybe(0.3, START_US + dice.between(-SECOND, 10 * SECOND), None)
+        for group in sorted({way.group for way in ways})
+    }
+    return plan._replace(
+        consumers=tuple(way._replace(start_us=times[way.group]) for way in plan.consumers),
+        sessions=tuple(way._replace(start_us=times[way.group]) for way in plan.sessions),
     )
 
 
