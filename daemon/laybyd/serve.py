@@ -62,7 +62,7 @@ class Process:
                 self._beat()
                 continue
             if isinstance(news, DaemonError):
-                return self._give_up(news)
+                end_now(news)
             if isinstance(news, Signalled) and not quiescing:
                 quiescing = True
                 self._quiesce()
@@ -104,12 +104,9 @@ class Process:
         log.info("stopped %s in %.0f ms", how, took_ms, extra=log_facts("stopped"))
         return Exit.OK
 
-    def _give_up(self, error: DaemonError) -> Exit:
-        """Stop rather than guess: the store is safe at any instant, the next start recovers."""
-        end_now(error)
-
 
 def end_now(error: DaemonError) -> NoReturn:
+    """Stop rather than guess: the store is safe at any instant, the next start recovers."""
     log.critical("%s", error, extra=log_facts("ended", exit=int(error.exit)))
     logging.shutdown()
     os._exit(error.exit)

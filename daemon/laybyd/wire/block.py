@@ -21,9 +21,7 @@ from laybyd.wire.layout import (
     HEADERS,
     KEYS,
     TIMES,
-    U16,
     U16_MAX,
-    U32,
     U32_MAX,
     U64_MAX,
     BlockError,
@@ -35,7 +33,6 @@ from laybyd.wire.layout import (
     columns,
     crc_of,
     header,
-    joined,
     numbers,
     packed,
 )
@@ -60,8 +57,6 @@ __all__ = [
 
 LONE_OVERHEAD = HEADER_SIZE + 4 + 8 + 4 + 2 + 2
 """At most so many bytes does a block of one message have besides body, key and headers."""
-
-TEXT_TOO_LONG = f"a key or packed headers over {U16_MAX} bytes"
 
 _SINGLE = struct.Struct("<IHHQ")
 
@@ -186,8 +181,6 @@ def build(items: Sequence[Item], base_us: int = 0) -> bytes:
     broker gives its own time, so that what it gathers packs with what producers have stamped."""
     if not items:
         raise BlockError("a block holds at least one message")
-    if len(items) == 1:
-        return _lone(items[0], base_us)
     base, times = _stamp([item.timestamp_us for item in items], base_us)
     keys = [item.key or b"" for item in items]
     headers = [item.headers or b"" for item in items]
@@ -205,20 +198,6 @@ def build(items: Sequence[Item], base_us: int = 0) -> bytes:
             bodies,
         ),
     )
-
-
-def _lone(item: Item, base_us: int) -> bytes:
-    """The same for one message: what the broker makes of most pushes that are waited for."""
-    data, key, headers, at_us = item
-    columns = (
-        U32.pack(len(data)),
-        _key_hash(key) if key else b"",
-        b"",
-        _text_cell(key) if key else b"",
-        _text_cell(headers) if headers else b"",
-        data,
-    )
-    return joined(1, at_us or base_us, columns)
 
 
 def single_crc(item: Item) -> int:
@@ -256,17 +235,11 @@ def _key_hash(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()[:8] if key else bytes(8)
 
 
-def _text_cell(text: bytes) -> bytes:
-    if len(text) > U16_MAX:
-        raise BlockError(TEXT_TOO_LONG)
-    return U16.pack(len(text)) + text
-
-
 def _text_column(texts: list[bytes]) -> list[Buffer]:
     try:
         return [packed("H", map(len, texts)), *texts]
     except OverflowError:
-        raise BlockError(TEXT_TOO_LONG) from None
+        raise BlockError(f"a key or packed headers over {U16_MAX} bytes") from None
 
 
 # ---- cutting and packing ----------------------------------------------------------------------

@@ -43,7 +43,6 @@ _VERSION = 1
 _CODEC = 0
 _HEADER = struct.Struct("<4sBBHIIQ6I")
 _CRC = slice(8, 12)
-U16, U32 = struct.Struct("<H"), struct.Struct("<I")
 HEADER_SIZE = _HEADER.size
 
 
@@ -130,20 +129,11 @@ def packed(kind: str, numbers: Iterable[int]) -> bytes:
 def assemble(messages: int, base_us: int, columns: Sequence[Sequence[Buffer]]) -> bytes:
     """Header and columns, each byte copied once. A flag is set where its column has bytes."""
     sizes = [sum(map(len, parts)) for parts in columns]
-    return _summed(messages, base_us, sizes, [part for column in columns for part in column])
-
-
-def joined(messages: int, base_us: int, columns: Sequence[Buffer]) -> bytes:
-    """The same of columns in one piece each."""
-    return _summed(messages, base_us, [len(column) for column in columns], columns)
-
-
-def _summed(messages: int, base_us: int, sizes: list[int], parts: Sequence[Buffer]) -> bytes:
-    _, hashes, times, keys, headers, _ = map(bool, sizes)
-    flags = HASHES * hashes | TIMES * times | KEYS * keys | HEADERS * headers
+    flags = sum(1 << i for i, size in enumerate(sizes[1:5]) if size)
     lead = _HEADER.pack(_MAGIC, _VERSION, _CODEC, flags, 0, messages, base_us, *sizes)
     before, after = lead[: _CRC.start], lead[_CRC.stop :]
-    crc = crc32(after, crc32(before))
+    parts = [after, *(part for column in columns for part in column)]
+    crc = crc32(before)
     for part in parts:
         crc = crc32(part, crc)
-    return b"".join([before, U32.pack(crc), after, *parts])
+    return b"".join([before, crc.to_bytes(4, "little"), *parts])
