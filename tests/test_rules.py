@@ -17,14 +17,21 @@ from tests.simulation.consumers import Way
 from tests.simulation.handling import Handling
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.network import Faults
+from tests.simulation.producers import Habits
 from tests.simulation.workload import Chaos, Plan
 
 TOP = Path(__file__).parents[1]
 LISTED = tomllib.loads((TOP / "tests/rules.toml").read_text())
 RULES = LISTED["rule"]
 CORE = {path.stem for path in (TOP / "daemon/laybyd/core").glob("*.py")} - {"__init__"}
-PARTS = {"chaos": Chaos, "faults": Faults, "handling": Handling, "pace": Pace, "way": Way} | {
-    "plan": Plan
+PARTS = {
+    "chaos": Chaos,
+    "faults": Faults,
+    "habits": Habits,
+    "handling": Handling,
+    "pace": Pace,
+    "plan": Plan,
+    "way": Way,
 }
 PLANTED = {*patch.known(), *MUTANTS}
 

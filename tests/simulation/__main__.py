@@ -56,7 +56,7 @@ def _one(case: Case) -> int:
         small, found = Shrinker(TRIES, say).shrink(case)
         tell(found)
         tell(f"keep in seeds.txt: {small.text}")
-        tell(_line(case, found.step, failures=[{"case": small.text, "what": _first(found)}]))
+        tell(_line(case, found.step, failures=[{"case": small.text, "what": found.brief}]))
         return 1
     tell(_line(case, summary.steps, failures=[], **summary._asdict()))
     return 0
@@ -70,10 +70,6 @@ def _line(case: Case, events: int, **fields: object) -> str:
 
 def tell(text: object) -> None:
     sys.stdout.write(f"{text}\n")
-
-
-def _first(violation: Violation) -> str:
-    return str(violation).splitlines()[0]
 
 
 if __name__ == "__main__":

@@ -146,7 +146,6 @@ class Lives:
         wanted = any(one.life is life and _deletes(one.event) for one in requests)
         demand(wanted and not life.is_deleted, f"{name} is deleted, and nobody asked for it")
         life.is_deleted = True
-        life.settles.retire()
         del self._current[name], self.books[name]
         self._deleted[gid] = life
         self._void.setdefault(name, set()).update(life.book.issued)
@@ -193,7 +192,6 @@ class Lives:
         name = life.book.name
         demand(name not in self._current, f"{name} is there twice")
         life.is_deleted = False
-        life.settles.retire(False)
         self._current[name], self.books[name] = life, life.book
         self._void[name] -= life.book.issued
 

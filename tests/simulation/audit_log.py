@@ -16,6 +16,8 @@ from laybyd.core.types import Caller, Row
 from laybyd.store.memory import MemoryStore
 from tests.simulation import bodies
 
+BRIEF_CHARS = 400
+
 
 class Violation(AssertionError):
     """The broker broke a promise, at that step."""
@@ -23,6 +25,11 @@ class Violation(AssertionError):
     def __init__(self, text: str, step: int = 0) -> None:
         super().__init__(text)
         self.step = step
+
+    @property
+    def brief(self) -> str:
+        """What an account says of it."""
+        return str(self).splitlines()[0][:BRIEF_CHARS]
 
 
 def demand(held: object, text: str) -> None:

@@ -51,16 +51,11 @@ class Settles:
     def __init__(self, book: GroupBook, void: frozenset[bytes] = frozenset()) -> None:
         self.book = book
         self._void = void
-        self._is_retired = False
         self._waiting: dict[Hashable, list[Asked]] = {}
 
     def forget(self) -> None:
         """The broker died; nobody will be answered."""
         self._waiting.clear()
-
-    def retire(self, is_retired: bool = True) -> None:
-        """The group is deleted: what is asked for still may be refused, for nothing is left."""
-        self._is_retired = is_retired
 
     def asked(self, ticket: Hashable, verdicts: Iterable[Verdict], now: int) -> None:
         asked = self._waiting.setdefault(ticket, [])
@@ -68,7 +63,8 @@ class Settles:
             for first, last in verdict.ranges:
                 asked += self._judge(range(first, last + 1), verdict, now)
 
-    def answered(self, ticket: Hashable, refused: Iterable[Lost]) -> None:
+    def answered(self, ticket: Hashable, refused: Iterable[Lost], is_deleted: bool) -> None:
+        """Once the group is deleted, what was asked for before may be refused: nothing is left."""
         lost = {
             (part.lease, position): part.code
             for part in refused
@@ -80,7 +76,7 @@ class Settles:
         for one in asked:
             code = lost.get(one.what)
             if code is None or times[one.what] == 1:
-                self._check(one, code)
+                self._check(one, code, is_deleted)
             elif one.right == TAKEN:
                 # Said twice in one request, not alike: the refusal may be of either.
                 one.mark.confirm(one.after)
@@ -260,7 +256,7 @@ class Settles:
 
     # ---- when answered ----------------------------------------------------------------------
 
-    def _check(self, asked: Asked, code: str | None) -> None:
+    def _check(self, asked: Asked, code: str | None, is_deleted: bool) -> None:
         mark, verdict = asked.mark, asked.verdict
         what = f"{self.book.name}: {verdict.outcome} of {mark.position} by {verdict.lease.hex()}"
         if code is None:
@@ -268,8 +264,7 @@ class Settles:
         else:
             overtaken = mark.now is not asked.after
             wrong = asked.right == TAKEN or (asked.right == LATE and not overtaken)
-            wrong = wrong and not self._is_retired
-            demand(not wrong, f"{what} was refused {code}, though {asked.before}")
+            demand(is_deleted or not wrong, f"{what} was refused {code}, though {asked.before}")
         if asked.right in (EITHER, LATE, DOUBT):
             self._settle_doubt(asked, code)
         elif asked.right == TAKEN:

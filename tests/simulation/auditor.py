@@ -204,7 +204,7 @@ class Auditor(Watcher):
             self._leaving[_ticket(effect)] = asked
         if not life.book.durable_us:
             raise Violation(f"{effect} before {poll.group} is durable")
-        life.settles.answered(_ticket(poll), effect.refused)
+        life.settles.answered(_ticket(poll), effect.refused, life.is_deleted)
         hidden = _waits(asked, life.book) or self._others_wait(life.book)
         life.book.delivered(effect, poll, hidden, self._now)
 
@@ -227,7 +227,7 @@ class Auditor(Watcher):
             self._was_done(request, effect.fields)
         elif isinstance(asked, ev.Settle) and life is not None:
             refused: Any = effect.fields.get("refused", ())
-            life.settles.answered(_ticket(asked), refused)
+            life.settles.answered(_ticket(asked), refused, life.is_deleted)
 
     def _was_done(self, request: Request, fields: Any) -> None:
         if request.life is not None:

@@ -101,8 +101,8 @@ def result_of(case: Case) -> Result:
     except Violation as violation:
         cpu_s = process_time() - begun
         small, found = Shrinker(TRIES).shrink(case)
-        why = str(found).splitlines()[0]
-        return Result(case, violation.step, 0.0, 0, 0, cpu_s, (small.text, why))
+        why = small.text, found.brief
+        return Result(case, violation.step, 0.0, 0, 0, cpu_s, why)
     cpu_s = process_time() - begun
     return Result(
         case, summary.steps, summary.virtual_s, summary.messages, summary.crashes, cpu_s, None

@@ -15,7 +15,13 @@ CLIENTS = ("sessions", "consumers", "sequencers", "producers")
 NETWORK = {"lose": 0.0, "repeat": 0.0, "delay_us": 100}
 HABITS = {"lies": 0.0, "forgets": 0.0, "batches": 0.0, "hands_back": False, "rides": False}
 NATURES = {"killer": 0, "stuck": 0, "poison": 0, "moody": 0.0}
-OTHERS = ("operators", "deletes", "times", "readers", "pace")
+WHOLE: dict[str, dict[str, Any]] = {
+    "operators": {"operate_us": 0},
+    "deletes": {"delete_us": 0},
+    "readers": {"readers": 0},
+    "pace": {"pace": QUICK},
+}
+OTHERS = (*WHOLE, "times", "moves")
 
 
 def names(plan: Plan, gone: tuple[str, ...]) -> list[str]:
@@ -48,16 +54,13 @@ def cut(plan: Plan, gone: Iterable[str]) -> Plan:
 
 
 def _without(plan: Plan, name: str) -> Plan:
-    if name == "operators":
-        return plan._replace(operate_us=0)
-    if name == "deletes":
-        return plan._replace(delete_us=0)
+    if name in WHOLE:
+        return plan._replace(**WHOLE[name])
     if name == "times":
         return _ways(plan, start_us=None)
-    if name == "readers":
-        return plan._replace(readers=0)
-    if name == "pace":
-        return plan._replace(pace=QUICK)
+    if name == "moves":
+        stay = tuple(habits._replace(moves=0.0) for habits in plan.sequencers)
+        return plan._replace(sequencers=stay)
     if name in NETWORK:
         return plan._replace(faults=plan.faults._replace(**{name: NETWORK[name]}))
     if name in HABITS:

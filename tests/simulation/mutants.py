@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
-from laybyd.core import group, journal, late, rules
+from laybyd.core import group, journal, late, pushes, rules
 from laybyd.core.account import Account
 from laybyd.core.broker import Broker
 from laybyd.core.deferred import Deferred
@@ -266,6 +266,11 @@ def gaps_are_taken(stack: ExitStack) -> None:
         return None
 
     old = swap(stack, Pushes, "_out_of_turn", out_of_turn)
+
+
+@mutant
+def a_confirm_goes_to_another_connection(stack: ExitStack) -> None:
+    stack.enter_context(patch.object(pushes, "_same_place", lambda one, other: True))
 
 
 # ---- groups that end and begin anew -------------------------------------------------------------

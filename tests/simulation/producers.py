@@ -22,12 +22,14 @@ RESEND_US = 3 * SECOND
 
 
 class Habits(NamedTuple):
-    """Of one producer. `gap_us` is the mean time between pushes."""
+    """Of one producer. `gap_us` is the mean time between pushes; `moves`: how often it goes on over
+    a new connection while pushes are under way on the old one."""
 
     topics: tuple[str, ...]
     block: int
     gap_us: int
     window: int
+    moves: float = 0.0
 
 
 class Values:
@@ -110,6 +112,8 @@ class Sequencer(Producer):
             self._seq += 1
             push = self._make()._replace(producer=self.producer, seq=self._seq)
             self._unconfirmed[self._seq] = push
+            if self.habits.moves and self.world.chance(self.habits.moves):
+                self.reconnect()
             self.tell(push)
         self.later(self.world.pause(self.habits.gap_us), self.work)
 

@@ -56,9 +56,11 @@ class Plan(NamedTuple):
 
 def draw(seed: int) -> Plan:
     """What came later has dice of its own, so that what was drawn before stays as it was."""
-    keeping = Dice(seed, "keeping")
-    plan = _first_draw(Dice(seed))._replace(
+    plan, keeping = _first_draw(Dice(seed)), Dice(seed, "keeping")
+    moves = Dice(seed, "moves").maybe(0.3, 0.1, 0.0)
+    plan = plan._replace(
         delete_us=keeping.maybe(0.4, keeping.pick(200 * MS, SECOND, 5 * SECOND), 0),
+        sequencers=tuple(habits._replace(moves=moves) for habits in plan.sequencers),
     )
     return _begun_by_time(plan, Dice(seed, "times"))
 
