@@ -145,6 +145,7 @@ class Failing:
             one.lease
             for one in outcomes
             if one.what == FAILED
+            and not one.void
             and one.call.t1 >= last.low
             and self._book.leases.get(one.lease) is not last
         }

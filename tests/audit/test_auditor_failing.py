@@ -106,6 +106,27 @@ class TestDead:
             told.call("b", "poll", None, group="g", messages=9)
         assert self.listed(told) == set()
 
+    @pytest.mark.parametrize(("late", "promises"), [(2, set()), (1, {failing.DEAD})])
+    def test_by_failures_told_after_the_last_grant(self, late: int, promises: set[str]):
+        told = Told().pushed(1)
+        told.writer.event("limits", max_attempts=3)
+        first = told.poll("a", told.lease(1))
+        second = told.at(40_000).poll("b", told.lease(1, deliveries=[2]))
+        third = told.at(80_000).poll("c", told.lease(1, deliveries=[3]))
+        told.at(120_000)
+        for who, lease in (("c", third), ("b", second), ("a", first))[: late + 1]:
+            told.settle(who, lease, 1, outcome="fail")
+        assert self.listed(told) == promises
+
+    def test_not_by_a_failure_that_was_refused(self):
+        told = Told().pushed(1)
+        told.writer.event("limits", max_attempts=2)
+        first = told.poll("a", told.lease(1))
+        told.at(40_000).poll("b", told.lease(1, deliveries=[2]))
+        lost = {"refused": [{"lease": first, "ranges": [1, 1], "code": "lease_lost"}]}
+        told.at(80_000).settle("a", first, 1, outcome="fail", answer=lost)
+        assert self.listed(told) == {failing.DEAD}
+
     def test_by_reject(self):
         told = Told().pushed(1)
         told.writer.event("limits", max_attempts=3)
