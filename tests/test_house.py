@@ -52,7 +52,7 @@ LONG = "def f():\n" + "    x = 1\n" * 40
         ("tests/x.py", "x = y  # type: " + "ignore\n", "name the error"),
         ("tests/x.py", "open('/ro" + "ot/x')\n", "no path of one machine"),
         ("tests/x.py", "import time\ntime.sleep(1)\n", ":2: a test sleeps"),
-        ("clients/python/tests/x.py", "await asyncio.sleep(0.1)\n", "a test sleeps"),
+        ("clients/python/tests/x.py", "await asyncio.sl" + "eep(0.1)\n", "a test sleeps"),
         ("daemon/laybyd/core/x.py", GOOD + "import threading\n", "the core imports threading"),
         ("daemon/laybyd/core/x.py", GOOD + "import laybyd.clock\n", "imports laybyd.clock;"),
         ("daemon/laybyd/core/x.py", GOOD + "from laybyd import clock\n", "imports laybyd.clock;"),
@@ -74,7 +74,7 @@ def test_a_planted_breach_is_found(path, text, breach):
         ("daemon/laybyd/__init__.py", '"""The broker."""\n'),
         ("loadtests/x.py", "import time\ntime.sleep(1)\n"),
         ("tests/x.py", "async def f():\n    await asyncio.sleep(0)\n"),
-        ("tests/x.py", "x = y  # type: ignore[assignment]\npath = 'http://host/work/x'\n"),
+        ("tests/x.py", "x = y  # type: ignore[assignment]\npath = 'http://host/wo" + "rk/x'\n"),
     ],
 )
 def test_what_is_right_is_left_alone(path, text):

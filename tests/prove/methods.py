@@ -31,15 +31,17 @@ class Method(NamedTuple):
 METHODS = (
     # A world of 20,000 steps has about 80,000 events: a hundred million in all.
     Method("simulation", "tests.simulation", "worlds of 20,000 steps", 50, 1_300, ("--jobs", "2")),
-    Method("model", "tests.prove.model", "steps of the model", 50_000, 1_000_000),
-    Method("crash", "tests.crash", "crash images", 5_000, 50_000),
+    Method("model", "tests.prove.model", "steps of the model", 100_000, 10_000_000),
+    Method("crash", "tests.crash", "crash images", 5_000, 500_000),
     Method("faults", "tests.faults", "failed calls in whole series", 900, 900, ("--whole",)),
-    Method("damage", "tests.damage", "harms", 300, 5_000),
+    Method("damage", "tests.damage", "harms", 300, 50_000),
     Method("kills", "tests.kills", "kill loops", 40, 2_000),
     Method("black-box", "tests.kills", "runs of 300 s", 1, 14, ("--black-box", "300")),
-    Method("wire", "tests.fuzz", "mutated requests", 1_000_000, 10_000_000, ("wire",)),
-    Method("client", "tests.fuzz", "mutated answers", 100_000, 1_000_000, ("client",)),
-    Method("zmtp", "tests.fuzz", "hostile connections", 10_000, 100_000, ("zmtp", "--judge-times")),
+    Method("wire", "tests.fuzz", "mutated requests", 1_000_000, 100_000_000, ("wire",)),
+    Method("client", "tests.fuzz", "mutated answers", 100_000, 10_000_000, ("client",)),
+    Method(
+        "zmtp", "tests.fuzz", "hostile connections", 10_000, 1_000_000, ("zmtp", "--judge-times")
+    ),
     Method("mutants", "tests.mutants", "planted bugs", 4, len(patch.known())),
 )
 

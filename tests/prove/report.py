@@ -44,7 +44,9 @@ def read() -> Facts:
 def with_last(facts: Facts, last: Facts) -> Facts:
     """What was not run here stays as it was told: slices and hunts are kept in one checkout."""
     methods = {
-        name: one if one["done"] else last["methods"].get(name, one) | _meant(one)
+        name: one
+        if one["done"]
+        else last["methods"].get(name, one) | {"unit": one["unit"], "goal": one["goal"]}
         for name, one in facts["methods"].items()
     }
     return {
@@ -54,10 +56,6 @@ def with_last(facts: Facts, last: Facts) -> Facts:
             for name, one in facts["mutants"].items()
         },
     }
-
-
-def _meant(one: Facts) -> Facts:
-    return {"unit": one["unit"], "goal": one["goal"]}
 
 
 def _with_last(one: Facts, last: Facts) -> Facts:
