@@ -269,7 +269,9 @@ class Mortal(Visitor):
         super().work(found)
 
     def depart(self) -> None:
+        """What he has not told he takes along."""
         self.world.killed(self.tape.client)
+        self._begin()
         self.peer.close()
         self.peer = self.connected()
 
