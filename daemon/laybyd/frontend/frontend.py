@@ -79,6 +79,7 @@ class FrontEnd:
         self._retry: asyncio.TimerHandle | None = None
         self.endpoints: list[str] = []
         self._using = threading.Lock()
+        self._broken = False
         self._bound = threading.Event()
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
@@ -112,13 +113,16 @@ class FrontEnd:
         if blocks or not self._using.acquire(blocking=False):
             return False
         try:
-            if self._outbox:
+            if self._outbox or self._broken:
                 return False
             frames = encode(effect, blocks, self._setup.greeting.boot)
             sent = not self._backlog.holds(frames[0]) and self._sent(frames)
             self._look_again()
         except KeyError:
             return False
+        except BaseException:
+            self._broken = True
+            raise
         finally:
             self._using.release()
         return sent
@@ -170,14 +174,18 @@ class FrontEnd:
 
     def _guard(self, step: Callable[[], Any]) -> Any:
         """A step on the socket. Callbacks of the loop swallow exceptions; ours must end the
-        daemon."""
-        try:
-            with self._using:
+        daemon. After a step that failed half a message may be in the socket, and what came next
+        would pass for its rest: no other follows."""
+        with self._using:
+            if self._broken:
+                return True
+            try:
                 return step()
-        except BaseException as error:
-            log.exception("the front-end stopped")
-            self._fail(error)
-            raise
+            except BaseException as error:
+                self._broken = True
+                log.exception("the front-end stopped")
+                self._fail(error)
+                raise
 
     # ---- in
 

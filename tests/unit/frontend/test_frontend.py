@@ -107,6 +107,44 @@ def test_answers_keep_their_order_whoever_sends_them(rig):
     assert [rig.answer()["n"] for _ in range(3_000)] == list(range(3_000))
 
 
+class Failing:
+    """A socket that has no memory for the last frame of the first message it is to send."""
+
+    def __init__(self, router: zmq.Socket) -> None:
+        self.router, self.left = router, []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.router, name)
+
+    def send(self, frame: bytes, flags: int, copy: bool) -> None:
+        self.left.append(frame)
+        if not flags & zmq.SNDMORE:
+            raise MemoryError
+        self.router.send(frame, flags, copy=copy)
+
+
+@pytest.mark.parametrize("by_its_own_thread", [False, True])
+def test_what_follows_half_an_answer_is_not_taken_for_its_rest(rig, by_its_own_thread):
+    rig.say(op="push", topic="app", data=b"1")
+    (push,) = rig.events(1)
+    answer = Outgoing(Reply(push.caller, {}))
+    go_on = rig.hold()
+    rig.front._router = router = Failing(rig.front._router)
+    if by_its_own_thread:
+        rig.front.send([answer, answer])
+    else:
+        with pytest.raises(MemoryError):
+            rig.front.send([answer])
+    rig.say(op="hello")
+    go_on.set()
+    rig.front.ask_drain()
+    while not isinstance(rig.items.get(timeout=PATIENCE_S), Drained):
+        pass
+    assert len(router.left) == 2, "the peer would take the next answer for a block of this one"
+    if by_its_own_thread:
+        assert isinstance(rig.failures.get(timeout=PATIENCE_S), MemoryError)
+
+
 def test_blocks_follow_the_map_whatever_their_size(rig):
     rig.say(op="poll", group="g", topics=["app"], messages=1, bytes=1, wait_ms=0)
     (poll,) = rig.events(1)
