@@ -164,6 +164,8 @@ class FrontEnd:
             self._flush()
         except BaseException as error:
             log.exception("the front-end stopped")
+            self._error = error
+            self._bound.set()
             self._fail(error)
         finally:
             self._loop.remove_reader(self._fd)

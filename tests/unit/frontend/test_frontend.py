@@ -68,6 +68,25 @@ def rig():
     rig.close()
 
 
+def test_a_thread_that_fails_before_it_serves_keeps_nobody_waiting():
+    failures = SimpleQueue()
+    setup = Setup(["tcp://127.0.0.1:0"], 1, Greeting("layby test", b"store", 1, 7))
+    front = FrontEnd(setup, SimpleQueue().put, failures.put)
+
+    class Loop:
+        def add_reader(self, *_: object) -> None:
+            raise MemoryError
+
+        def remove_reader(self, *_: object) -> None: ...
+        def close(self) -> None: ...
+
+    front._loop.close()
+    front._loop = Loop()
+    with pytest.raises(MemoryError):
+        front.start()
+    assert isinstance(failures.get(timeout=PATIENCE_S), MemoryError)
+
+
 def test_requests_reach_the_scheduler_in_order(rig):
     for n in range(3):
         rig.say(op="push", topic="app", data=b"%d" % n)
