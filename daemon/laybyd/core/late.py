@@ -87,7 +87,8 @@ class Late:
                     self._withdraw(run, now)
                 continue
             for span in spans:
-                self._move([span], verdict, now)
+                self._move(span, verdict, now)
+                self._withdraw((span.first, span.last), now)
             for run in new:
                 unseen += self._move_new(run, verdict, now)
 
@@ -95,23 +96,22 @@ class Late:
         self._parts.live.withdraw(*run)
         self._parts.journal.settle(*run, now)
 
-    def _move(self, spans: Sequence[Span], verdict: Verdict, now: int) -> None:
+    def _move(self, span: Span, verdict: Verdict, now: int) -> None:
+        """To another lane; whoever calls this withdraws it from the live one."""
         parts = self._parts
-        part, pieces = part_of(parts.record.gid, spans)
-        news = self._news(verdict, part, now)
-        self._withdraw((part.first, part.last), now)
-        parts.parking.admit(news, pieces, parts.settings, now)
+        part, pieces = part_of(parts.record.gid, (span,))
+        parts.parking.admit(self._news(verdict, part, now), pieces, parts.settings, now)
 
     def _move_new(self, run: Range, verdict: Verdict, now: int) -> list[Range]:
         """What was never out in this boot: its row must be known. Gives what is not yet loaded."""
         first, last = run
-        while first <= last:
-            row = self._parts.live.row_at(first)
-            if row is None:
-                return [(first, last)]
-            self._move([Span(first, min(last, row.last), row)], verdict, now)
-            first = row.last + 1
-        return []
+        at = first
+        while at <= last and (row := self._parts.live.row_at(at)) is not None:
+            self._move(Span(at, min(last, row.last), row), verdict, now)
+            at = min(last, row.last) + 1
+        if at > first:
+            self._withdraw((first, at - 1), now)
+        return [(at, last)] if at <= last else []
 
     def _look_for_rows(
         self, verdict: Verdict, ranges: list[Range], settlement: Settlement, believed: bool
@@ -146,7 +146,8 @@ class Late:
         for row in filter(self._parts.live.wants, rows):
             low, high = max(run[0], row.first), min(run[1], row.last)
             for first, last in self._parts.floor.open_in(low, high) if low <= high else ():
-                self._move([Span(first, last, row)], verdict, now)
+                self._move(Span(first, last, row), verdict, now)
+                self._withdraw((first, last), now)
 
     # ---- messages that are done: settled, deferred or dead --------------------------------------
 

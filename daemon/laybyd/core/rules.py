@@ -7,6 +7,7 @@ know where records lie or who holds them. Only a message that stands alone is ev
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from laybyd.core.live import MESSAGES_MAX, Span
 from laybyd.core.settings import CoreSettings, GroupSettings
@@ -89,7 +90,7 @@ class Rules:
         if not alone or part.messages > 1:
             return self.suspects([part], trouble)
         attempts = part.attempts + 1
-        part = self._noted(part, trouble, counted=True)._replace(attempts=attempts, alone=False)
+        part = self._noted(part, trouble, True, attempts=attempts, alone=False)
         if attempts >= self.group.max_attempts:
             return [(DEAD, part._replace(due_us=trouble.now, delay_us=0))]
         backoff = self.group.backoff_us
@@ -106,19 +107,18 @@ class Rules:
         return news
 
     def _suspect(self, part: Parked, trouble: Trouble) -> tuple[str, Parked]:
-        noted = self._noted(part, trouble, counted=False)._replace(alone=True)
-        return _due(noted, trouble.now, 0)
+        due_us = trouble.now
+        return DEFERRED, self._noted(part, trouble, False, alone=True, due_us=due_us, delay_us=0)
 
     def deferred(self, part: Parked, delay_us: int, trouble: Trouble) -> News:
-        noted = self._noted(part, trouble, counted=False)
+        noted = self._noted(part, trouble, False)
         return [
             _due(cut(noted, first, last), trouble.now, delay_us)
             for first, last in _runs(part, part.messages)
         ]
 
     def rejected(self, part: Parked, trouble: Trouble) -> News:
-        noted = self._noted(part, trouble, counted=False)
-        return [(DEAD, noted._replace(due_us=trouble.now, delay_us=0))]
+        return [(DEAD, self._noted(part, trouble, False, due_us=trouble.now, delay_us=0))]
 
     def released(self, part: Parked, started: bool, trouble: Trouble) -> News:
         """Of the deferred lane: due at once, uncounted, until it was started too often."""
@@ -135,14 +135,16 @@ class Rules:
             part = part._replace(attempts=0, releases=0, generation=part.generation + 1)
         return [_due(part._replace(lease=b""), now, 0)]
 
-    def _noted(self, part: Parked, trouble: Trouble, counted: bool) -> Parked:
+    def _noted(self, part: Parked, trouble: Trouble, counted: bool, **changes: Any) -> Parked:
+        """With a line more in its history, and what else has changed."""
         reason = cut_text(trouble.reason, self._core.reason_bytes_max)
         line = Failure(trouble.now, reason, trouble.consumer, counted, self._boot, trouble.lease)
         history = (*part.history, line)
         if len(history) > self._core.history_first + self._core.history_last:
             kept = self._core.history_first
             history = history[:kept] + history[-self._core.history_last :]
-        return part._replace(history=history, failures=part.failures + 1, lease=trouble.lease)
+        failures = part.failures + 1
+        return part._replace(history=history, failures=failures, lease=trouble.lease, **changes)
 
 
 def _due(part: Parked, now: int, delay_us: int) -> tuple[str, Parked]:

@@ -56,8 +56,8 @@ class Bodies:
         Raises DamagedBody, GoneBody. A whole stored block is passed on as it is, without a copy.
         """
         sources = [self._source(gid, piece, hits) for piece in pieces]
-        if len(pieces) == 1 and _is_whole(sources[0], pieces[0]):
-            return sources[0], 1
+        if len(pieces) == 1:
+            return _cut_out(sources[0], pieces[0]), 1
         parts = [
             (buffer_of(source), piece.first - piece.block, piece.last - piece.block)
             for source, piece in zip(sources, pieces, strict=True)
@@ -94,10 +94,12 @@ class Bodies:
         return body
 
 
-def _is_whole(source: object, piece: Piece) -> bool:
+def _cut_out(source: object, piece: Piece) -> object:
     buffer = buffer_of(source)
-    whole = blocks.header(buffer).messages
-    return piece.first == piece.block and whole == piece.last - piece.first + 1
+    first, last = piece.first - piece.block, piece.last - piece.block
+    if not first and last == blocks.header(buffer).messages - 1:
+        return source
+    return blocks.cut(buffer, first, last)
 
 
 def _fitting(parts: Sequence[tuple[Buffer, int, int]], max_bytes: int) -> int:
