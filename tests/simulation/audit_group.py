@@ -91,7 +91,7 @@ class GroupBook:
             self._check_limits(session_of(poll), now)
         for grant in effect.leases:
             lease = self.table.leases[grant.lease]
-            lease.to, lease.n = effect.caller, poll.n
+            lease.sent(effect.caller)
         self.table.answered(poll, tuple(grant.lease for grant in effect.leases))
         self.drain.answered(poll, {grant.lane for grant in effect.leases}, now)
 

@@ -14,6 +14,9 @@ from tests.simulation.world import MS
 
 SessionKey = bytes
 
+SENDINGS = 8
+"""After more sendings of one answer it is never taken back: one may have arrived."""
+
 
 def session_of(poll: Poll) -> SessionKey:
     """A poll without a session stands for its connection."""
@@ -31,8 +34,8 @@ class Lease:
         self.length_us = grant.lease_ms * MS
         self.granted_us = now
         self.end_us = now + self.length_us
-        self.to: Caller | None = None
-        self.n: int | None = None
+        self.sent_to: list[Caller] = []
+        self.sendings = 0
         self.over = False
         self.open: set[int] = set()
         self.positions: set[int] = set()
@@ -41,6 +44,10 @@ class Lease:
         self.named: set[int] = set()
         self.suspects: set[int] = set()
         """Those that may be counted when this lease ends, because they were named alone."""
+
+    def sent(self, caller: Caller) -> None:
+        self.sent_to.append(caller)
+        self.sendings += 1
 
     def may_end(self, position: int, now: int) -> bool:
         return self.over or now >= self.end_us or now >= self.limits.get(position, now + 1)
@@ -89,12 +96,10 @@ class Lease:
 
 
 class Session:
-    """`answered` is the n of the last answer with leases, and `leases` what it held; `callers`:
-    who asked last for the answer to each n."""
+    """`answered` is the n of the last answer with leases, and `leases` what it held."""
 
     def __init__(self) -> None:
         self.n = 0
-        self.callers: dict[int, Caller] = {}
         self.asked: Caller | None = None
         self.answered = 0
         self.leases: tuple[bytes, ...] = ()
@@ -126,8 +131,6 @@ class LeaseTable:
         """The leases that this poll gives back, because it has not heard of them."""
         session = self._sessions.setdefault(session_of(poll), Session())
         session.asked = poll.caller
-        if poll.n is not None:
-            session.callers[poll.n] = poll.caller
         if poll.n is None or poll.n <= session.n:
             return ()
         session.n = poll.n
@@ -140,12 +143,12 @@ class LeaseTable:
         return session is not None and session.asked not in (None, poll.caller)
 
     def is_unheard(self, lease_id: bytes, caller: Caller) -> bool:
-        """What was sent to this caller and did not arrive was not asked for again meanwhile."""
+        """It was sent to this caller, which failed, as every other sending did."""
         lease = self.leases.get(lease_id)
-        if lease is None or lease.to != caller:
+        if lease is None or caller not in lease.sent_to:
             return False
-        session = self._sessions.get(lease.session)
-        return session is None or session.callers.get(lease.n or 0, caller) == caller
+        lease.sent_to.remove(caller)
+        return not lease.sent_to and lease.sendings <= SENDINGS
 
     def answered(self, poll: Poll, leases: tuple[bytes, ...]) -> None:
         session = self._sessions.setdefault(session_of(poll), Session())

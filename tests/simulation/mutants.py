@@ -29,6 +29,7 @@ from laybyd.core.polls import Polls
 from laybyd.core.progress import Reports
 from laybyd.core.pushes import Pushes, _Memory
 from laybyd.core.rules import Rules
+from laybyd.core.sessions import Waiting
 from laybyd.core.trim import Trimmer
 from laybyd.core.types import Outcome
 
@@ -266,6 +267,11 @@ def gaps_are_taken(stack: ExitStack) -> None:
         return None
 
     old = swap(stack, Pushes, "_out_of_turn", out_of_turn)
+
+
+@mutant
+def a_failed_repeat_takes_back_what_was_heard(stack: ExitStack) -> None:
+    swap(stack, Waiting, "is_not_sent", lambda self, caller: self.sent_to.clear())
 
 
 @mutant

@@ -218,17 +218,23 @@ class Group:
     # ---- what became of answers -----------------------------------------------------------------
 
     def undelivered(self, event: events.Undelivered, now: int) -> None:
+        """Undone once every sending of the answer is known to have failed: of one that was asked
+        for again any other may have been heard."""
         self._now = now
-        for lease in self._answered(event):
-            self._polls.not_sent(lease)
-            self._expiry.undo(lease, now)
+        for lease in self._not_sent(event):
+            if not lease.answer.sent_to:
+                self._polls.not_sent(lease)
+                self._expiry.undo(lease, now)
         self._after(now)
 
     def damaged(self, event: events.Damaged, now: int) -> None:
         self._now = now
         buried = 0
         unanswered = set()
-        for lease in self._answered(event):
+        for lease in self._not_sent(event):
+            # Not of what was asked for again meanwhile: the repeat tells what becomes of it.
+            if lease.answer.caller != event.caller:
+                continue
             if self._polls.not_sent(lease):
                 unanswered.add(lease.session)
             buried += self._expiry.bury_damaged(lease, event.first, event.last, now)
@@ -251,9 +257,11 @@ class Group:
             self._expiry.give_back_rest(lease, RangeSet((one.first, one.last) for one in kept), now)
         self._after(now)
 
-    def _answered(self, event: events.Undelivered | events.Damaged) -> list[Lease]:
-        """Not those that were asked for again meanwhile: the repeat tells what becomes of them."""
-        return [one for one in self._leases(event.leases) if one.answer.caller == event.caller]
+    def _not_sent(self, event: events.Undelivered | events.Damaged) -> list[Lease]:
+        leases = self._leases(event.leases)
+        for answer in {lease.answer for lease in leases}:
+            answer.is_not_sent(event.caller)
+        return leases
 
     def _leases(self, ids: tuple[bytes, ...]) -> list[Lease]:
         live = self.parts.leases.live

@@ -175,6 +175,8 @@ class Polls:
         self._parts.journal.flush()
         n, name, slow_ms = session.n, self._parts.record.name, self._slow_ms
         why = "" if grants else NOTHING
+        assert session.answered is not None, "repeated what was never answered"
+        session.answered.is_sent(event.caller)
         if self.speak(
             settlement, lambda lost: Deliver(event.caller, name, n, grants, lost, why, slow_ms)
         ):
@@ -183,6 +185,7 @@ class Polls:
     def _send(self, waiting: Waiting, grants: tuple[Grant, ...], why: str) -> bool:
         # A repeat that comes before this is sent takes the caller's place, and has its own answer.
         caller, name, slow_ms = waiting.caller, self._parts.record.name, self._slow_ms
+        waiting.is_sent(caller)
         return self.speak(
             waiting.settlement,
             lambda lost: Deliver(caller, name, waiting.n, grants, lost, why, slow_ms),

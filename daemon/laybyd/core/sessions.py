@@ -44,8 +44,13 @@ class Settlement:
             self.then.clear()
 
 
+SENDINGS_MAX = 8
+"""Sendings of one answer that are told apart; with more, one is never known to have failed."""
+
+
 class Waiting:
-    """A poll that waits for its answer."""
+    """A poll that waits for its answer. `sent_to`: whom the answer was sent to, as often as that
+    was and is not known to have failed; as long as there is one, somebody may have heard it."""
 
     __slots__ = (
         "arrived_us",
@@ -55,6 +60,7 @@ class Waiting:
         "credit_bytes",
         "idle",
         "n",
+        "sent_to",
         "session",
         "settlement",
         "until_us",
@@ -65,6 +71,7 @@ class Waiting:
     ) -> None:
         self.session = session
         self.caller: Caller = event.caller
+        self.sent_to: list[Caller | None] = []
         self.n = session.n
         self.credit = event.credit
         self.credit_bytes = event.credit_bytes
@@ -73,6 +80,17 @@ class Waiting:
         self.until_us = until
         self.settlement = settlement
         self.back = session.back_from_deferred()
+
+    def is_sent(self, caller: Caller) -> None:
+        if len(self.sent_to) < SENDINGS_MAX:
+            self.sent_to.append(caller)
+        elif len(self.sent_to) == SENDINGS_MAX:
+            self.sent_to.append(None)
+
+    def is_not_sent(self, caller: Caller) -> None:
+        """One sending has failed."""
+        if caller in self.sent_to:
+            self.sent_to.remove(caller)
 
 
 class Working(NamedTuple):

@@ -146,8 +146,32 @@ def test_a_repeat_that_could_not_be_sent_either_is_undone():
     table.push("app", 3)
     grant = table.lease("one", n=1)
     table.poll("one", n=1, caller=a_caller("back"))
+    undelivered(table, grant)
     table.step(ev.Undelivered(a_caller("back"), "g", (grant.lease,)))
     assert delivered(table.poll("two")) == [1, 2, 3]
+
+
+def test_of_very_many_sendings_one_may_always_have_been_heard():
+    table = Table()
+    table.push("app", 3)
+    grant = table.lease("one", n=1)
+    callers = [a_caller(f"back{number}") for number in range(12)]
+    for caller in callers:
+        table.poll("one", n=1, caller=caller)
+    undelivered(table, grant)
+    for caller in callers:
+        table.step(ev.Undelivered(caller, "g", (grant.lease,)))
+    assert table.poll("two") == []
+
+
+def test_a_first_sending_that_arrived_outlives_the_repeat_that_did_not():
+    table = Table()
+    table.push("app", 3)
+    grant = table.lease("one", n=1)
+    table.poll("one", n=1, caller=a_caller("back"))
+    table.step(ev.Undelivered(a_caller("back"), "g", (grant.lease,)))
+    assert table.poll("two") == []
+    assert table.settle(grant) == []
 
 
 def test_a_repeat_of_damaged_bytes_is_answered_where_it_came_from():
