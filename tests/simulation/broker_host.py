@@ -304,9 +304,7 @@ class BrokerHost:
         try:
             values = tuple(self._bytes.values(job.gid, grant.pieces) for grant in effect.leases)
         except DamagedBlock as block:
-            leases = tuple(grant.lease for grant in effect.leases)
-            caller, group = effect.caller, effect.group
-            self.receive([Damaged(caller, group, leases, block.first, block.last)])
+            self.receive([Damaged(effect, block.first, block.last)])
             return
         except KeyError:
             self._watcher.unreadable(effect)

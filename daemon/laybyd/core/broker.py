@@ -101,7 +101,7 @@ class Broker:
             events.ParkedFound: self._parked_found,
             events.PositionFound: self._position_found,
             events.Undelivered: self._of_answer,
-            events.Damaged: self._of_answer,
+            events.Damaged: self._damaged,
             events.Shortened: self._of_answer,
             events.Trimmed: self._trimmed,
             events.Space: self._space_changed,
@@ -212,19 +212,23 @@ class Broker:
     def _refuse(self, caller: Caller, code: str, text: str) -> None:
         self._out.append(Refuse(caller, code, text))
 
-    def _of_answer(
-        self, event: events.Undelivered | events.Damaged | events.Shortened, now: int
-    ) -> None:
+    def _of_answer(self, event: events.Undelivered | events.Shortened, now: int) -> None:
         group = self._groups.get(event.group)
         if group is None:
             return
         if isinstance(event, events.Undelivered):
             group.undelivered(event, now)
-        elif isinstance(event, events.Damaged):
-            group.damaged(event, now)
         else:
             group.shortened(event, now)
         self._touch(group)
+
+    def _damaged(self, event: events.Damaged, now: int) -> None:
+        group = self._groups.get(event.answer.group)
+        if group is None:
+            self._out.append(event.answer._replace(leases=(), why=DELETED))
+        else:
+            group.damaged(event, now)
+            self._touch(group)
 
     # ---- readers and operators ------------------------------------------------------------------
 

@@ -7,9 +7,12 @@ of a block. Must never know how an event came about (socket, disk, simulator).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from laybyd.core.types import Caller, Parked, Progress, Row, TopicState, Verdict
+
+if TYPE_CHECKING:
+    from laybyd.core.effects import Deliver
 
 # ---- from clients -----------------------------------------------------------------------------
 
@@ -186,12 +189,10 @@ class Undelivered(NamedTuple):
 class Damaged(NamedTuple):
     """The bytes of `first .. last` (a whole stored block) failed their CRC while serving a lease.
 
-    No answer was sent: the leases named are void, the damaged messages become dead.
+    The answer was not sent: its leases are void, the damaged messages become dead.
     """
 
-    caller: Caller
-    group: str
-    leases: tuple[bytes, ...]
+    answer: Deliver
     first: int
     last: int
 

@@ -221,19 +221,21 @@ class Group:
         """Undone once every sending of the answer is known to have failed: of one that was asked
         for again any other may have been heard."""
         self._now = now
-        for lease in self._not_sent(event):
+        for lease in self._not_sent(event.caller, event.leases):
             if not lease.answer.sent_to:
                 self._polls.not_sent(lease)
                 self._expiry.undo(lease, now)
         self._after(now)
 
     def damaged(self, event: events.Damaged, now: int) -> None:
+        """The poll waits once more, or is told that it has been replaced meanwhile."""
         self._now = now
         buried = 0
         unanswered = set()
-        for lease in self._not_sent(event):
+        caller, grants = event.answer.caller, event.answer.leases
+        for lease in self._not_sent(caller, tuple(grant.lease for grant in grants)):
             # Not of what was asked for again meanwhile: the repeat tells what becomes of it.
-            if lease.answer.caller != event.caller:
+            if lease.answer.caller != caller:
                 continue
             if self._polls.not_sent(lease):
                 unanswered.add(lease.session)
@@ -241,6 +243,8 @@ class Group:
             self._expiry.undo(lease, now)
         fields = {"group": self.record.name, "first": event.first, "last": event.last}
         self.parts.out.append(Note("damaged", {**fields, "messages": buried}))
+        if not unanswered:
+            self._polls.answer_replaced(event.answer)
         for session in unanswered:
             self._polls.ask_again(session, now)
         self._after(now)
@@ -257,10 +261,10 @@ class Group:
             self._expiry.give_back_rest(lease, RangeSet((one.first, one.last) for one in kept), now)
         self._after(now)
 
-    def _not_sent(self, event: events.Undelivered | events.Damaged) -> list[Lease]:
-        leases = self._leases(event.leases)
+    def _not_sent(self, caller: Caller, ids: tuple[bytes, ...]) -> list[Lease]:
+        leases = self._leases(ids)
         for answer in {lease.answer for lease in leases}:
-            answer.is_not_sent(event.caller)
+            answer.is_not_sent(caller)
         return leases
 
     def _leases(self, ids: tuple[bytes, ...]) -> list[Lease]:

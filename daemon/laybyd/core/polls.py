@@ -261,6 +261,12 @@ class Polls:
         session.answered = None
         return True
 
+    def answer_replaced(self, answer: Deliver) -> None:
+        """Its leases could not be sent, and nobody asks for it again: unless its poll waits."""
+        waiting = (one.waiting for one in self._parts.sessions.by_key.values())
+        if all(one is None or one.caller != answer.caller for one in waiting):
+            self._parts.out.append(answer._replace(leases=(), why=REPLACED))
+
     def ask_again(self, session: Session, now: int) -> None:
         """The last answer could not be made: its poll waits once more."""
         waiting, session.unsent = session.unsent, None

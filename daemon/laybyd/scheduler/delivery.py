@@ -75,10 +75,7 @@ def _deliver(bodies: Bodies, gid: int, effect: Deliver, hits: Mapping[int, objec
             blocks.append(block)
             grants.append(grant)
     except DamagedBody as damage:
-        leases = tuple(grant.lease for grant in effect.leases)
-        return Assembled(
-            None, (Damaged(effect.caller, effect.group, leases, damage.first, damage.last),)
-        )
+        return Assembled(None, (Damaged(effect, damage.first, damage.last),))
     return Assembled(Outgoing(effect._replace(leases=tuple(grants)), tuple(blocks)), tuple(events))
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from typing import Any
@@ -22,6 +21,9 @@ from layby.errors import (
     UnknownGroup,
     Unreachable,
 )
+
+MODULES_AT_START = 300
+"""They were 224 when this was written: about 0.15 s of processor time on an ordinary machine."""
 
 
 def test_every_verb_loads_and_helps(run: Any) -> None:
@@ -188,25 +190,18 @@ def test_version(run: Any, golden: Any) -> None:
     assert "libzmq" in run("version").out
 
 
-def test_version_starts_fast() -> None:
-    """In processor time, best of three: a busy machine must not fail it."""
-    command = [sys.executable, "-c", "from layby.cli import app; app.run(['version'])"]
-    times = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(times) < 0.2
-
-
 def test_what_costs_time_is_not_loaded() -> None:
+    """Counted, not timed: a slow machine must not fail it."""
     code = (
-        "import sys; from layby.cli import app; app.run(['version']); "
+        "import sys; bare = len(sys.modules); "
+        "from layby.cli import app; app.run(['version']); "
+        "print(len(sys.modules) - bare); "
         "print([n for n in ('rich', 'lmdb', 'asyncio', 'pydantic', 'laybyd') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    loaded, heavy = done.stdout.splitlines()[-2:]
+    assert heavy == "[]"
+    assert int(loaded) < MODULES_AT_START
 
 
 def test_completion(run: Any) -> None:

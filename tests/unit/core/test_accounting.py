@@ -10,7 +10,7 @@ import pytest
 from laybyd.core import effects as fx
 from laybyd.core import events as ev
 from laybyd.core.intervals import RangeSet
-from laybyd.core.types import Caller, Outcome, Piece, Verdict
+from laybyd.core.types import Outcome, Piece, Verdict
 from tests.builders import (
     MS,
     SECOND,
@@ -144,14 +144,12 @@ class Storm:
     def undeliver(self) -> None:
         if self.all:
             grant = self.random.choice(self.all[-3:])
-            self.table.step(ev.Undelivered(self.caller_of(grant), "g", (grant.lease,)))
+            self.table.step(ev.Undelivered(self.answer_of(grant).caller, "g", (grant.lease,)))
 
-    def caller_of(self, grant: fx.Grant) -> Caller:
-        """Who was told last of a lease."""
+    def answer_of(self, grant: fx.Grant) -> fx.Deliver:
+        """The last that told of a lease."""
         answers = (one for one in reversed(self.table.sent) if isinstance(one, fx.Deliver))
-        return next(
-            one.caller for one in answers if grant.lease in [other.lease for other in one.leases]
-        )
+        return next(one for one in answers if grant.lease in [other.lease for other in one.leases])
 
     def shorten(self) -> None:
         if self.all and len(self.all[-1].pieces) > 1:
@@ -161,8 +159,7 @@ class Storm:
         if self.all:
             grant = self.all[-1]
             piece: Piece = grant.pieces[0]
-            caller = self.caller_of(grant)
-            self.table.step(ev.Damaged(caller, "g", (grant.lease,), piece.first, piece.last))
+            self.table.step(ev.Damaged(self.answer_of(grant), piece.first, piece.last))
 
     def wait(self) -> None:
         self.table.wait(self.random.choice((0, 1 * MS, 10 * MS, 200 * MS, 1 * SECOND, 3 * SECOND)))

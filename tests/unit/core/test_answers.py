@@ -6,6 +6,11 @@ from laybyd.core.types import Outcome
 from tests.builders import SECOND, Table, a_caller, delivered, positions, settings
 
 
+def damaged(answer: fx.Effect, first: int, last: int) -> ev.Damaged:
+    assert isinstance(answer, fx.Deliver)
+    return ev.Damaged(answer, first, last)
+
+
 def undelivered(table: Table, grant: fx.Grant) -> list[fx.Effect]:
     return table.step(ev.Undelivered(a_caller("one"), "g", (grant.lease,)))
 
@@ -46,9 +51,9 @@ def test_damaged_messages_become_dead_and_the_rest_is_handed_out():
     table = Table()
     table.push("app", 2)
     table.push("app", 3)
-    grant = table.lease("one", n=1)
-    assert positions(grant) == [1, 2, 3, 4, 5]
-    (answer,) = table.step(ev.Damaged(a_caller("one"), "g", (grant.lease,), 1, 2))
+    (unsent,) = table.poll("one", n=1)
+    assert delivered([unsent]) == [1, 2, 3, 4, 5]
+    (answer,) = table.step(damaged(unsent, 1, 2))
     assert (answer.n, delivered([answer])) == (1, [3, 4, 5])
     assert table.parked("dead") == [(1, 2)]
     assert table.record(1, "dead").history[0].reason == "damaged"
@@ -63,8 +68,7 @@ def test_a_damaged_deferred_message_becomes_dead():
     table.settle(table.lease("one"), outcome=Outcome.FAIL)
     table.poll("one")
     table.wait(2 * SECOND)
-    grant = table.last_lease("one")
-    table.step(ev.Damaged(a_caller("one"), "g", (grant.lease,), 1, 1))
+    table.step(damaged(table.sent[-1], 1, 1))
     assert (table.parked("deferred"), table.parked("dead")) == ([], [(1, 1)])
     table.push("app")
     assert delivered(table.sent[-1:]) == [2], "its poll still waits"
@@ -112,7 +116,6 @@ def test_news_of_leases_that_are_over_changes_nothing():
     for event in (
         ev.Undelivered(a_caller("one"), "g", (grant.lease,)),
         ev.Shortened("g", grant.lease, 1),
-        ev.Damaged(a_caller("one"), "nowhere", (grant.lease,), 1, 1),
     ):
         assert table.step(event) == []
     assert table.group()["floor"] == 3
@@ -178,8 +181,40 @@ def test_a_repeat_of_damaged_bytes_is_answered_where_it_came_from():
     table = Table()
     table.push("app", 2)
     table.push("app", 3)
-    grant = table.lease("one", n=1)
-    table.poll("one", n=1, caller=a_caller("back"))
-    table.step(ev.Damaged(a_caller("one"), "g", (grant.lease,), 1, 2))
-    (answer,) = table.step(ev.Damaged(a_caller("back"), "g", (grant.lease,), 1, 2))
+    (first,) = table.poll("one", n=1)
+    (repeat,) = table.poll("one", n=1, caller=a_caller("back"))
+    (told,) = table.step(damaged(first, 1, 2))
+    assert (told.caller.peer, told.why, delivered([told])) == (b"one", "replaced", [])
+    (answer,) = table.step(damaged(repeat, 1, 2))
     assert (answer.caller.peer, delivered([answer])) == (b"back", [3, 4, 5])
+
+
+def test_a_poll_that_was_replaced_while_its_bytes_proved_damaged_is_answered():
+    table = Table()
+    table.push("app", 2)
+    (unsent,) = table.poll("one", n=1)
+    table.poll("one", n=2, got=1, caller=a_caller("one", 2))
+    (told,) = table.step(damaged(unsent, 1, 2))
+    assert (told.caller, told.n, told.why) == (unsent.caller, 1, "replaced")
+    assert table.parked("dead") == [(1, 2)]
+
+
+def test_one_whose_request_waits_once_more_is_not_told_that_it_was_replaced():
+    table = Table()
+    table.push("app", 2)
+    (unsent,) = table.poll("one", n=1)
+    (repeat,) = table.poll("one", n=1)
+    assert repeat.caller == unsent.caller
+    assert table.step(damaged(unsent, 1, 2)) == []
+    assert table.step(damaged(repeat, 1, 2)) == []
+    table.push("app")
+    assert delivered(table.sent[-1:]) == [3]
+
+
+def test_a_poll_whose_group_was_deleted_while_its_bytes_proved_damaged_is_told_so():
+    table = Table()
+    table.push("app", 2)
+    (unsent,) = table.poll("one", n=1)
+    table.operate("group_delete", group="g")
+    (told,) = table.step(damaged(unsent, 1, 2))
+    assert (told.caller, told.why, told.leases) == (unsent.caller, "deleted", ())

@@ -79,9 +79,10 @@ def test_too_many_bytes_for_one_block_are_given_back(store):
 
 def test_damaged_bytes_are_never_sent(bodies, store):
     store.damage(1)
-    made = assemble(bodies, 1, deliver(Piece(2, 3, 1)), {})
+    effect = deliver(Piece(2, 3, 1))
+    made = assemble(bodies, 1, effect, {})
     assert made.outgoing is None
-    assert made.events == (Damaged(CALLER, "g", (b"lease",), 1, 4),)
+    assert made.events == (Damaged(effect, 1, 4),)
 
 
 def test_a_read_stops_before_what_does_not_fit_and_says_where_to_go_on(bodies):
