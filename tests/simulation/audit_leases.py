@@ -100,7 +100,6 @@ class Session:
 
     def __init__(self) -> None:
         self.n = 0
-        self.asked: Caller | None = None
         self.answered = 0
         self.leases: tuple[bytes, ...] = ()
 
@@ -130,17 +129,11 @@ class LeaseTable:
     def polled(self, poll: Poll) -> tuple[bytes, ...]:
         """The leases that this poll gives back, because it has not heard of them."""
         session = self._sessions.setdefault(session_of(poll), Session())
-        session.asked = poll.caller
         if poll.n is None or poll.n <= session.n:
             return ()
         session.n = poll.n
         unheard = poll.got is not None and poll.got < session.answered
         return session.leases if unheard else ()
-
-    def is_given_up(self, poll: Poll) -> bool:
-        """Its session has asked again, and throws a late answer to this away."""
-        session = self._sessions.get(session_of(poll))
-        return session is not None and session.asked not in (None, poll.caller)
 
     def is_unheard(self, lease_id: bytes, caller: Caller) -> bool:
         """It was sent to this caller, which failed, as every other sending did."""

@@ -126,16 +126,15 @@ class Auditor(Watcher):
             self.groups[event.group].undelivered(event, now)
 
     def _on_damaged(self, event: ev.Damaged, now: int) -> None:
-        asked = self._leaving.pop(_ticket(event))
-        life = asked.life
-        assert life is not None
-        if life.is_deleted:
-            return
-        if not life.book.table.is_given_up(asked.event):
-            asked.is_answered = False
-            self._open.setdefault(_ticket(event), []).append(asked)
-        life.book.bury(event.leases, range(event.first, event.last + 1))
-        life.book.undone(event.leases, now)
+        """It has to be answered once more, whatever became of its group or poll."""
+        asked = self._leaving.pop(_ticket(event.answer))
+        asked.is_answered = False
+        self._open.setdefault(_ticket(event.answer), []).append(asked)
+        assert asked.life is not None
+        if not asked.life.is_deleted:
+            leases = tuple(grant.lease for grant in event.answer.leases)
+            asked.life.book.bury(leases, range(event.first, event.last + 1))
+            asked.life.book.undone(leases, now)
 
     def _on_shortened(self, event: ev.Shortened, now: int) -> None:
         book = self.groups.get(event.group)
