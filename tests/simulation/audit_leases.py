@@ -14,6 +14,8 @@ from tests.simulation.world import MS
 
 SessionKey = bytes
 
+NEVER = 1 << 62
+
 SENDINGS = 8
 """After more sendings of one answer it is never taken back: one may have arrived."""
 
@@ -33,9 +35,10 @@ class Lease:
         self.pieces = grant.pieces
         self.length_us = grant.lease_ms * MS
         self.granted_us = now
-        self.end_us = now + self.length_us
+        self.end_us = NEVER
         self.sent_to: list[Caller] = []
         self.sendings = 0
+        self.begun = False
         self.over = False
         self.open: set[int] = set()
         self.positions: set[int] = set()
@@ -44,6 +47,12 @@ class Lease:
         self.named: set[int] = set()
         self.suspects: set[int] = set()
         """Those that may be counted when this lease ends, because they were named alone."""
+
+    def begin(self, now: int) -> None:
+        """Its answer leaves, for the first time: its time begins."""
+        if not self.begun and not self.over:
+            self.begun = True
+            self.granted_us, self.end_us = now, now + self.length_us
 
     def sent(self, caller: Caller) -> None:
         self.sent_to.append(caller)
@@ -160,6 +169,8 @@ class LeaseTable:
             lease.close(now)
         self._sessions.pop(key, None)
 
-    def moved(self, late_us: int) -> None:
+    def moved(self, late_us: int, now: int) -> None:
+        """By so much, though nobody reports later than now."""
         for lease in self.busy.values():
-            lease.end_us += late_us
+            latest = max(lease.end_us, now + lease.length_us)
+            lease.end_us = min(lease.end_us + late_us, latest)

@@ -125,16 +125,17 @@ class Auditor(Watcher):
         if event.group in self.groups:
             self.groups[event.group].undelivered(event, now)
 
-    def _on_damaged(self, event: ev.Damaged, now: int) -> None:
+    def _on_unmade(self, event: ev.Unmade, now: int) -> None:
         """It has to be answered once more, whatever became of its group or poll."""
         asked = self._leaving.pop(_ticket(event.answer))
         asked.is_answered = False
         self._open.setdefault(_ticket(event.answer), []).append(asked)
         assert asked.life is not None
         if not asked.life.is_deleted:
-            leases = tuple(grant.lease for grant in event.answer.leases)
-            asked.life.book.bury(leases, range(event.first, event.last + 1))
-            asked.life.book.undone(leases, now)
+            if event.damaged is not None:
+                first, last = event.damaged
+                asked.life.book.bury(event.answer.lease_ids, range(first, last + 1))
+            asked.life.book.undone(event.answer.lease_ids, now)
 
     def _on_shortened(self, event: ev.Shortened, now: int) -> None:
         book = self.groups.get(event.group)
@@ -143,7 +144,7 @@ class Auditor(Watcher):
 
     def _on_late(self, event: ev.Late, now: int) -> None:
         for book in self.groups.values():
-            book.table.moved(event.late_us)
+            book.table.moved(event.late_us, now)
 
     # ---- effects ----------------------------------------------------------------------------
 
@@ -268,9 +269,13 @@ class Auditor(Watcher):
 
     def sent(self, effect: fx.Deliver, values: tuple[tuple[int, ...], ...]) -> None:
         self._leaving.pop(_ticket(effect), None)
+        book = self.groups.get(effect.group)
         for grant, got in zip(effect.leases, values, strict=True):
             expected = tuple(self.log.values[position] for position in positions_of(grant))
             demand(got == expected, f"{brief(grant)} carries {got}, not {expected}")
+            lease = book and book.table.leases.get(grant.lease)
+            if lease:
+                lease.begin(self._now)
 
     def unreadable(self, effect: fx.Deliver) -> None:
         """Bytes that are gone are no loss only when nobody waits for them."""

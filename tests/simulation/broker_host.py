@@ -13,8 +13,9 @@ from laybyd.clock import LaybyClock
 from laybyd.core import effects as fx
 from laybyd.core.broker import Broker
 from laybyd.core.events import (
-    Damaged,
     Event,
+    Fetched,
+    Fetching,
     Late,
     PositionFound,
     Push,
@@ -22,6 +23,7 @@ from laybyd.core.events import (
     RowsLoaded,
     Shortened,
     Undelivered,
+    Unmade,
 )
 from laybyd.core.settings import CoreSettings
 from laybyd.core.types import LIVE, Caller
@@ -141,7 +143,7 @@ class BrokerHost:
         self._log = LogSide(store, fence, Worker(self, self._pace.append_us))
         self._bytes = Bytes(store, self.damage)
         self._state = StateSide(
-            store, fence, self._bytes, Worker(self, self._pace.state_us), self._assembled
+            store, fence, self._bytes, Worker(self, self._pace.state_us), self._fetched
         )
         self._reader = Worker(self, self._pace.read_us)
         self._network.restart()
@@ -293,23 +295,30 @@ class BrokerHost:
         assert self.core is not None
         job = Assemble(effect, self.core.gid_of(effect.group) if effect.leases else 0)
         if any(piece.lane != LIVE for grant in effect.leases for piece in grant.pieces):
+            self.receive([Fetching(effect.group, effect.lease_ids)])
             self._state.put(job)
         elif not effect.leases or self.world.chance(0.5):
             self._assembled(job)
         else:
-            self._reader.soon(self._assembled, job)
+            self.receive([Fetching(effect.group, effect.lease_ids)])
+            self._reader.soon(self._fetched, job)
 
-    def _assembled(self, job: Assemble) -> None:
+    def _fetched(self, job: Assemble) -> None:
+        self._assembled(job, fetched=True)
+
+    def _assembled(self, job: Assemble, fetched: bool = False) -> None:
         effect = self._shorten(job.effect)
         try:
             values = tuple(self._bytes.values(job.gid, grant.pieces) for grant in effect.leases)
         except DamagedBlock as block:
-            self.receive([Damaged(effect, block.first, block.last)])
+            self.receive([Unmade(effect, (block.first, block.last))])
             return
         except KeyError:
             self._watcher.unreadable(effect)
-            self._undelivered(effect)
+            self.receive([Unmade(effect)])
             return
+        if fetched:
+            self.receive([Fetched(effect.group, effect.lease_ids)])
         self._watcher.sent(effect, values)
         if not self._network.send(effect.caller.peer, Answer(self.boot, effect, values)):
             self._undelivered(effect)

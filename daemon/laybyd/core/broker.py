@@ -100,8 +100,10 @@ class Broker:
             events.DueLoaded: self._due_loaded,
             events.ParkedFound: self._parked_found,
             events.PositionFound: self._position_found,
+            events.Fetching: self._of_answer,
+            events.Fetched: self._of_answer,
             events.Undelivered: self._of_answer,
-            events.Damaged: self._damaged,
+            events.Unmade: self._of_answer,
             events.Shortened: self._of_answer,
             events.Trimmed: self._trimmed,
             events.Space: self._space_changed,
@@ -212,23 +214,13 @@ class Broker:
     def _refuse(self, caller: Caller, code: str, text: str) -> None:
         self._out.append(Refuse(caller, code, text))
 
-    def _of_answer(self, event: events.Undelivered | events.Shortened, now: int) -> None:
+    def _of_answer(self, event: events.AnswerNews, now: int) -> None:
         group = self._groups.get(event.group)
-        if group is None:
-            return
-        if isinstance(event, events.Undelivered):
-            group.undelivered(event, now)
-        else:
-            group.shortened(event, now)
-        self._touch(group)
-
-    def _damaged(self, event: events.Damaged, now: int) -> None:
-        group = self._groups.get(event.answer.group)
-        if group is None:
-            self._out.append(event.answer._replace(leases=(), why=DELETED))
-        else:
-            group.damaged(event, now)
+        if group is not None:
+            group.of_answer(event, now)
             self._touch(group)
+        elif isinstance(event, events.Unmade):
+            self._out.append(event.answer._replace(leases=(), why=DELETED))
 
     # ---- readers and operators ------------------------------------------------------------------
 

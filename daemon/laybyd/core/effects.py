@@ -183,6 +183,10 @@ class Deliver(NamedTuple):
     why: str = ""
     hand_back_ms: int = 0
 
+    @property
+    def lease_ids(self) -> tuple[bytes, ...]:
+        return tuple(grant.lease for grant in self.leases)
+
 
 class ReadOut(NamedTuple):
     """The answer to a read: one block per run of pieces of one topic, and where to go on."""

@@ -13,6 +13,7 @@ from laybyd.core.types import Caller, Parked, Progress, Row, TopicState, Verdict
 
 if TYPE_CHECKING:
     from laybyd.core.effects import Deliver
+    from laybyd.core.intervals import Range
 
 # ---- from clients -----------------------------------------------------------------------------
 
@@ -186,15 +187,33 @@ class Undelivered(NamedTuple):
     leases: tuple[bytes, ...]
 
 
-class Damaged(NamedTuple):
-    """The bytes of `first .. last` (a whole stored block) failed their CRC while serving a lease.
+class Fetching(NamedTuple):
+    """The bytes of an answer are being fetched: nobody can work on its leases yet."""
 
-    The answer was not sent: its leases are void, the damaged messages become dead.
+    group: str
+    leases: tuple[bytes, ...]
+
+
+class Fetched(NamedTuple):
+    """And now it goes out."""
+
+    group: str
+    leases: tuple[bytes, ...]
+
+
+class Unmade(NamedTuple):
+    """The bytes for an answer were not to be had. It was not sent: its leases are void.
+
+    `damaged`: a whole stored block that failed its CRC; its messages become dead. Without, some
+    are trimmed, which can only be once their lease is over.
     """
 
     answer: Deliver
-    first: int
-    last: int
+    damaged: Range | None = None
+
+    @property
+    def group(self) -> str:
+        return self.answer.group
 
 
 class Shortened(NamedTuple):
@@ -216,8 +235,10 @@ class Quiesce(NamedTuple):
     pass
 
 
+AnswerNews = Fetching | Fetched | Undelivered | Unmade | Shortened
+
 Event = (
     Push | Poll | Settle | Extend | Goodbye | Read | Operate | NewRows | Stored | NotStored
     | RowsLoaded | PositionFound | Trimmed | Space | Committed | DueLoaded | ParkedFound
-    | Undelivered | Damaged | Shortened | Late | Quiesce
+    | AnswerNews | Late | Quiesce
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from laybyd.core import events
 from laybyd.core.account import Account
+from laybyd.core.answers import Answers
 from laybyd.core.deadlines import Deadlines
 from laybyd.core.deferred import Deferred
 from laybyd.core.drain import Drain
@@ -19,7 +20,6 @@ from laybyd.core.effects import (
     Effect,
     LoadRows,
     Lost,
-    Note,
     Refuse,
     Reply,
     SaveGroup,
@@ -75,6 +75,7 @@ class Group:
         self._reports = Reports(parts, self._expiry)
         self._drain = Drain(parts, now)
         self._polls = Polls(parts, self._expiry, int(is_new), shared.grace_until)
+        self._answers = Answers(parts, self._expiry, self._polls)
         self._granter = Granter(parts, self._drain, self._settler, self._polls.answer)
         self._look_at: int | None = None
         if is_new:
@@ -215,61 +216,16 @@ class Group:
         """An answer to a look-up has been dealt with."""
         self._after(now)
 
-    # ---- what became of answers -----------------------------------------------------------------
+    # ---- what becomes of answers ----------------------------------------------------------------
 
-    def undelivered(self, event: events.Undelivered, now: int) -> None:
-        """Undone once every sending of the answer is known to have failed: of one that was asked
-        for again any other may have been heard."""
+    def of_answer(self, event: events.AnswerNews, now: int) -> None:
         self._now = now
-        for lease in self._not_sent(event.caller, event.leases):
-            if not lease.answer.sent_to:
-                self._polls.not_sent(lease)
-                self._expiry.undo(lease, now)
-        self._after(now)
-
-    def damaged(self, event: events.Damaged, now: int) -> None:
-        """The poll waits once more, or is told that it has been replaced meanwhile."""
-        self._now = now
-        buried = 0
-        unanswered = set()
-        caller, grants = event.answer.caller, event.answer.leases
-        for lease in self._not_sent(caller, tuple(grant.lease for grant in grants)):
-            # Not of what was asked for again meanwhile: the repeat tells what becomes of it.
-            if lease.answer.caller != caller:
-                continue
-            if self._polls.not_sent(lease):
-                unanswered.add(lease.session)
-            buried += self._expiry.bury_damaged(lease, event.first, event.last, now)
-            self._expiry.undo(lease, now)
-        fields = {"group": self.record.name, "first": event.first, "last": event.last}
-        self.parts.out.append(Note("damaged", {**fields, "messages": buried}))
-        if not unanswered:
-            self._polls.answer_replaced(event.answer)
-        for session in unanswered:
-            self._polls.ask_again(session, now)
+        self._answers.heard(event, now)
         self._after(now)
 
     def sent(self, answer: Deliver, now: int) -> Deliver:
         """An answer goes out that had to wait for a commit."""
         return self._polls.sent(answer, now)
-
-    def shortened(self, event: events.Shortened, now: int) -> None:
-        self._now = now
-        for lease in self._leases((event.lease,)):
-            kept = lease.spans[: event.kept] or list(lease.records)[: event.kept]
-            self._polls.shortened(lease.session, event.lease, event.kept)
-            self._expiry.give_back_rest(lease, RangeSet((one.first, one.last) for one in kept), now)
-        self._after(now)
-
-    def _not_sent(self, caller: Caller, ids: tuple[bytes, ...]) -> list[Lease]:
-        leases = self._leases(ids)
-        for answer in {lease.answer for lease in leases}:
-            answer.is_not_sent(caller)
-        return leases
-
-    def _leases(self, ids: tuple[bytes, ...]) -> list[Lease]:
-        live = self.parts.leases.live
-        return [live[one] for one in ids if one in live]
 
     # ---- time -----------------------------------------------------------------------------------
 

@@ -131,12 +131,14 @@ class Polls:
         session.grants = grants
         session.heard_us = max(session.heard_us, now)
         if not self._send(waiting, grants, why):
-            self._hold_back(grants)
+            self.hold_back(self._leases(grants))
 
-    def _hold_back(self, grants: Sequence[Grant]) -> None:
-        """Nobody can work on what has not been sent: no time runs before the commit."""
-        for grant in grants:
-            lease = self._parts.leases.live[grant.lease]
+    def _leases(self, grants: Sequence[Grant]) -> list[Lease]:
+        return [self._parts.leases.live[grant.lease] for grant in grants]
+
+    def hold_back(self, leases: Sequence[Lease]) -> None:
+        """Nobody can work on what has not been sent: no time runs before it is."""
+        for lease in leases:
             lease.held_back = True
             self._parts.timers.cancel(("lease", lease))
 
@@ -144,12 +146,11 @@ class Polls:
         """The answer goes out, with those of its leases that are not over by now."""
         live = self._parts.leases.live
         grants = tuple(grant for grant in answer.leases if grant.lease in live)
-        self._begin_time(grants, now)
+        self.begin_time(self._leases(grants), now)
         return answer._replace(leases=grants, why=answer.why if grants else REPLACED)
 
-    def _begin_time(self, grants: Sequence[Grant], now: int) -> None:
-        for grant in grants:
-            lease = self._parts.leases.live[grant.lease]
+    def begin_time(self, leases: Sequence[Lease], now: int) -> None:
+        for lease in leases:
             if lease.held_back:
                 lease.begin(now)
                 lease.session.heard_us = max(lease.session.heard_us, now)
@@ -180,7 +181,7 @@ class Polls:
         if self.speak(
             settlement, lambda lost: Deliver(event.caller, name, n, grants, lost, why, slow_ms)
         ):
-            self._begin_time(grants, now)
+            self.begin_time(self._leases(grants), now)
 
     def _send(self, waiting: Waiting, grants: tuple[Grant, ...], why: str) -> bool:
         # A repeat that comes before this is sent takes the caller's place, and has its own answer.

@@ -11,12 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from laybyd.core.effects import Deliver, Effect, Grant, ReadOut, Refuse, Reply
-from laybyd.core.events import Damaged, Event, Shortened
+from laybyd.core.events import Event, Shortened, Unmade
 from laybyd.core.types import LIVE, Piece
 from laybyd.scheduler.bodies import Bodies, DamagedBody, GoneBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+
+GONE_RETRY_MS = 10
 
 
 class Outgoing(NamedTuple):
@@ -75,7 +78,9 @@ def _deliver(bodies: Bodies, gid: int, effect: Deliver, hits: Mapping[int, objec
             blocks.append(block)
             grants.append(grant)
     except DamagedBody as damage:
-        return Assembled(None, (Damaged(effect, damage.first, damage.last),))
+        return Assembled(None, (Unmade(effect, (damage.first, damage.last)),))
+    except GoneBody:
+        return Assembled(None, (Unmade(effect),))
     return Assembled(Outgoing(effect._replace(leases=tuple(grants)), tuple(blocks)), tuple(events))
 
 
@@ -143,4 +148,7 @@ def _reply(bodies: Bodies, effect: Reply, hits: Mapping[int, object]) -> Assembl
             blocks.append(bodies.packed(gid, (piece,), hits)[0])
         except DamagedBody as damage:
             return Assembled(Outgoing(Refuse(effect.caller, "damaged", str(damage))))
+        except GoneBody:
+            text = "some of the messages were settled and trimmed meanwhile: ask again"
+            return Assembled(Outgoing(Refuse(effect.caller, "busy", text, GONE_RETRY_MS)))
     return Assembled(Outgoing(effect, tuple(blocks)))

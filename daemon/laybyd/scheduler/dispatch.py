@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from laybyd.core import effects as fx
-from laybyd.core.events import Event, Operate, Push
+from laybyd.core.events import Event, Fetched, Fetching, Operate, Push
 from laybyd.log import Throttle
 from laybyd.scheduler.delivery import Assembled, Outgoing, assemble, needs_state, pieces_of
 from laybyd.scheduler.log_writer import LogWriter, ResumeJob, TrimJob, Written
@@ -131,6 +131,14 @@ class Dispatch:
             self._out.append(assembled.outgoing)
         return assembled.events
 
+    def fetched(self, assembled: Assembled) -> Sequence[Event]:
+        """By another thread: the core has been told to wait for it."""
+        events = self.assembled(assembled)
+        effect = assembled.outgoing and assembled.outgoing.effect
+        if isinstance(effect, fx.Deliver):
+            return (*events, Fetched(effect.group, effect.lease_ids))
+        return events
+
     def flush(self) -> None:
         if self._out:
             self._outlets.send(self._out)
@@ -183,13 +191,18 @@ class Dispatch:
             return
         gid = self._outlets.gid_of(effect.group) if isinstance(effect, fx.Deliver) else 0
         if needs_state(effect):
-            self._workers.state.put(AssembleJob(effect, gid, {}))
+            self._fetch(self._workers.state, AssembleJob(effect, gid, {}))
             return
         hits = {block: body for block in wanted if (body := self._ring.get(block)) is not None}
         if len(hits) < len(set(wanted)):
-            self._workers.reader.put(AssembleJob(effect, gid, hits))
+            self._fetch(self._workers.reader, AssembleJob(effect, gid, hits))
             return
         self._follow_ups += self.assembled(assemble(self._bodies, gid, effect, hits))
+
+    def _fetch(self, worker: StateThread | Reader, job: AssembleJob) -> None:
+        worker.put(job)
+        if isinstance(job.effect, fx.Deliver):
+            self._follow_ups.append(Fetching(job.effect.group, job.effect.lease_ids))
 
 
 def _is_small(group: Group) -> bool:

@@ -143,7 +143,7 @@ class Scheduler:
         elif isinstance(item, Written):
             self._events += self._dispatch.written(item)
         elif isinstance(item, Assembled):
-            self._events += self._dispatch.assembled(item)
+            self._events += self._dispatch.fetched(item)
         elif isinstance(item, Drained):
             self._waits_for_drain = False
             self._drained = True

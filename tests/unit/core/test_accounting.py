@@ -159,7 +159,7 @@ class Storm:
         if self.all:
             grant = self.all[-1]
             piece: Piece = grant.pieces[0]
-            self.table.step(ev.Damaged(self.answer_of(grant), piece.first, piece.last))
+            self.table.step(ev.Unmade(self.answer_of(grant), (piece.first, piece.last)))
 
     def wait(self) -> None:
         self.table.wait(self.random.choice((0, 1 * MS, 10 * MS, 200 * MS, 1 * SECOND, 3 * SECOND)))

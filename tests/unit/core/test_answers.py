@@ -6,9 +6,9 @@ from laybyd.core.types import Outcome
 from tests.builders import SECOND, Table, a_caller, delivered, positions, settings
 
 
-def damaged(answer: fx.Effect, first: int, last: int) -> ev.Damaged:
+def damaged(answer: fx.Effect, first: int, last: int) -> ev.Unmade:
     assert isinstance(answer, fx.Deliver)
-    return ev.Damaged(answer, first, last)
+    return ev.Unmade(answer, (first, last))
 
 
 def undelivered(table: Table, grant: fx.Grant) -> list[fx.Effect]:
@@ -218,3 +218,32 @@ def test_a_poll_whose_group_was_deleted_while_its_bytes_proved_damaged_is_told_s
     table.operate("group_delete", group="g")
     (told,) = table.step(damaged(unsent, 1, 2))
     assert (told.caller, told.why, told.leases) == (unsent.caller, "deleted", ())
+
+
+def test_no_time_runs_while_the_bytes_of_an_answer_are_fetched():
+    table = Table()
+    table.push("app")
+    grant = table.lease("one", n=1)
+    table.step(ev.Fetching("g", (grant.lease,)))
+    table.wait(10 * 60 * SECOND)
+    assert table.group()["out"] == 1
+    table.step(ev.Fetched("g", (grant.lease,)))
+    table.wait(29 * SECOND)
+    assert table.group()["out"] == 1
+    table.wait(2 * SECOND)
+    assert (table.group()["out"], table.parked("deferred")) == (0, [(1, 1)])
+
+
+def test_an_answer_whose_bytes_are_trimmed_is_told_what_became_of_its_lease():
+    """Only of a lease that is over can they be: nobody who holds one is told so."""
+    table = Table()
+    table.push("app", 2)
+    (unmade,) = table.poll("one", n=1)
+    assert isinstance(unmade, fx.Deliver)
+    table.step_goodbye("one")
+    (told,) = table.step(ev.Unmade(unmade))
+    assert (told.caller, told.why, told.leases) == (unmade.caller, "replaced", ())
+    assert (table.notes, table.parked("dead")) == ([], [])
+    table.operate("group_delete", group="g")
+    (told,) = table.step(ev.Unmade(unmade))
+    assert told.why == "deleted"

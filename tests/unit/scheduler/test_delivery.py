@@ -3,7 +3,7 @@
 import pytest
 
 from laybyd.core.effects import Deliver, Grant, ReadOut, Refuse, Reply
-from laybyd.core.events import Damaged, Shortened
+from laybyd.core.events import Shortened, Unmade
 from laybyd.core.types import DEAD, DEFERRED, LIVE, Caller, Parked, Piece
 from laybyd.scheduler.bodies import Bodies
 from laybyd.scheduler.delivery import assemble, needs_state, pieces_of
@@ -82,7 +82,22 @@ def test_damaged_bytes_are_never_sent(bodies, store):
     effect = deliver(Piece(2, 3, 1))
     made = assemble(bodies, 1, effect, {})
     assert made.outgoing is None
-    assert made.events == (Damaged(effect, 1, 4),)
+    assert made.events == (Unmade(effect, (1, 4)),)
+
+
+def test_an_answer_whose_bytes_are_trimmed_is_not_made(bodies, store):
+    store.trim(store.acquire(), 5)
+    effect = deliver(Piece(2, 3, 1))
+    assert assemble(bodies, 1, effect, {}) == (None, (Unmade(effect),))
+
+
+def test_a_listing_of_what_is_trimmed_may_be_asked_for_again(bodies, store):
+    store.trim(store.acquire(), 5)
+    dead = Parked(1, 1, 4, "app", 6, 0, 0, 60, 1, in_log=True)
+    made = assemble(bodies, 1, Reply(CALLER, {}, ((1, DEAD, dead),)), {})
+    refusal = made.outgoing.effect
+    assert isinstance(refusal, Refuse)
+    assert (refusal.code, refusal.retry_ms) == ("busy", 10)
 
 
 def test_a_read_stops_before_what_does_not_fit_and_says_where_to_go_on(bodies):

@@ -5,7 +5,7 @@ from queue import SimpleQueue
 import pytest
 
 from laybyd.core.effects import Commit, Deliver, FindParked, Grant, LoadDue, Park, Unpark
-from laybyd.core.events import Committed, Damaged, DueLoaded, ParkedFound
+from laybyd.core.events import Committed, DueLoaded, ParkedFound, Unmade
 from laybyd.core.types import DEFERRED, Caller, Parked, Piece
 from laybyd.scheduler.bodies import Bodies
 from laybyd.scheduler.reader import AssembleJob
@@ -122,5 +122,5 @@ def test_bytes_damaged_in_the_log_are_never_parked_as_if_they_were_good(rig):
     commit = Commit(1, (park(parked(3), from_log(3, 3)),))
     (committed, answer) = rig.events(commit, delivery(Piece(3, 3, 3, DEFERRED)))
     assert committed == Committed(1)
-    assert isinstance(answer, Damaged)
-    assert (answer.first, answer.last) == (3, 3)
+    assert isinstance(answer, Unmade)
+    assert answer.damaged == (3, 3)

@@ -1,0 +1,65 @@
+"""Where effects go, with workers that only note what they were given."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from laybyd.core.effects import Deliver, Grant
+from laybyd.core.events import Fetched, Fetching, Shortened
+from laybyd.core.types import DEFERRED, LIVE, Caller, Piece
+from laybyd.scheduler.delivery import Assembled, Outgoing
+from laybyd.scheduler.dispatch import Dispatch, Outlets, Workers
+from laybyd.scheduler.ring import Ring
+
+
+class Worker:
+    def __init__(self) -> None:
+        self.jobs: list[Any] = []
+
+    def put(self, job: Any) -> None:
+        self.jobs.append(job)
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.writer, self.state, self.reader = Worker(), Worker(), Worker()
+        self.sent: list[Outgoing] = []
+        workers = cast("Any", Workers(self.writer, self.state, self.reader))  # type: ignore[arg-type]
+        unused = cast("Any", None)
+        outlets = Outlets(lambda name: 1, self.sent.extend, unused, unused, {})
+        appends = cast("Any", Worker())
+        appends.add = appends.put
+        self.dispatch = Dispatch(unused, unused, workers, unused, Ring(1 << 20), appends, outlets)
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def answer(lane: str) -> Deliver:
+    grant = Grant(b"lease", "app", lane, 1, 1000, False, (Piece(1, 1, 1, lane),))
+    return Deliver(Caller(b"p"), "g", 1, (grant,))
+
+
+@pytest.mark.parametrize("lane", [LIVE, DEFERRED])
+def test_the_core_hears_that_another_thread_fetches_the_bytes_and_that_they_go_out(rig, lane):
+    effect = answer(lane)
+    rig.dispatch.run([effect], 0)
+    (job,) = (rig.reader if lane == LIVE else rig.state).jobs
+    assert job.effect is effect
+    assert rig.dispatch.follow_ups() == [Fetching("g", (b"lease",))]
+    shortened = Shortened("g", b"lease", 1)
+    made = Assembled(Outgoing(effect, (b"block",)), (shortened,))
+    assert rig.dispatch.fetched(made) == (shortened, Fetched("g", (b"lease",)))
+    rig.dispatch.flush()
+    assert rig.sent == [made.outgoing]
+
+
+def test_an_answer_without_leases_waits_for_nobody(rig):
+    effect = Deliver(Caller(b"p"), "g", 1, (), why="nothing")
+    rig.dispatch.run([effect], 0)
+    rig.dispatch.flush()
+    assert (rig.sent, rig.dispatch.follow_ups()) == ([Outgoing(effect)], [])
