@@ -46,18 +46,25 @@ def test_a_store_of_its_own_shows_no_keys(owned: Owned) -> None:
     assert owned.store.read_state(b"\0", b"\xff", 10) == []
 
 
+def fill(owned: Owned, said: list[tuple[bool, ...]]) -> None:
+    """Until it is refused; with what the store says after each commit."""
+    for at in range(100):
+        owned.put((b"body%d" % at, bytes(1 << 20)))
+        said.append(owned.store.room()[3:])
+
+
 def test_large_commits_are_refused_when_full_and_small_ones_never(owned: Owned) -> None:
-    body = bytes(1 << 20)
-    for at in range(17):
-        owned.put((b"body%d" % at, body))
+    """Long before that it says that it is full, and that it is spent."""
+    said: list[tuple[bool, ...]] = []
     with pytest.raises(Full):
-        owned.put((b"body-x", bytes(2 << 20)))
-    assert owned.store.room().state_full
+        fill(owned, said)
+    assert said[0] == (False, False)
+    assert said[-16:] == [(True, True)] * 16
     before = everything(owned).keys()
     for at in range(200):
         owned.put((b"settled%d" % at, bytes(500)))
     owned.put(*((key, None) for key in before))
-    assert not owned.store.room().state_full
+    assert owned.store.room()[3:] == (False, False)
     owned.put((b"body", bytes(100_000)))
 
 

@@ -11,21 +11,23 @@ from typing import Any, cast
 
 from laybyd.core import events
 from laybyd.core.deadlines import Deadlines
-from laybyd.core.effects import Deliver, Effect, Quiesced, Refuse, Reply, Trim
+from laybyd.core.effects import Deliver, Effect, Note, Quiesced, Refuse, Reply, Trim
 from laybyd.core.group import Group, Shared
 from laybyd.core.groups import Groups, Plan
 from laybyd.core.journal import Journal
 from laybyd.core.operate import Operator, World
-from laybyd.core.parking import Space
 from laybyd.core.parts import Finder
 from laybyd.core.polls import DELETED
 from laybyd.core.pushes import Pushes
 from laybyd.core.reads import Reads
 from laybyd.core.settings import CoreSettings
+from laybyd.core.space import Space
 from laybyd.core.tokens import Tokens
 from laybyd.core.topics import Topics
 from laybyd.core.trim import Trimmer
 from laybyd.core.types import Caller, GroupState, ProducerState, TopicState
+
+SPENT_ADVICE = "nothing is handed out until deferred and dead messages are dropped or retried"
 
 GroupRequest = events.Settle | events.Extend | events.Goodbye
 
@@ -281,9 +283,19 @@ class Broker:
     def _space_changed(self, event: events.Space, now: int) -> None:
         self._space.log_full = event.log_full
         self._space.state_full = event.state_full
+        if event.state_spent != self._space.state_spent:
+            self._space.state_spent = event.state_spent
+            self._state_spent(event, now)
         self._pushes.full = event.log_full
         if event.log_full:
             self._trim(now)
+
+    def _state_spent(self, event: events.Space, now: int) -> None:
+        if event.state_spent:
+            self._out.append(Note("state_spent", {"used": event.used, "advice": SPENT_ADVICE}))
+        for group in self._groups:
+            group.found(now)
+            self._touch(group)
 
     def _trim(self, now: int) -> None:
         full = self._space.log_full

@@ -149,6 +149,7 @@ class Space(NamedTuple):
     state_full: bool
     used: int
     limit: int
+    state_spent: bool = False
 
 
 # ---- from the state store ----------------------------------------------------------------------

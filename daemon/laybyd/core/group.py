@@ -33,7 +33,7 @@ from laybyd.core.late import Late
 from laybyd.core.leases import Lease, Leases
 from laybyd.core.live import Live
 from laybyd.core.load import Load
-from laybyd.core.parking import Parking, Space
+from laybyd.core.parking import Parking
 from laybyd.core.parts import Finder, Parts, Timer
 from laybyd.core.polls import DELETED, QUIESCING, TAKEN_BACK, Polls
 from laybyd.core.progress import Reports, lease_end
@@ -41,6 +41,7 @@ from laybyd.core.rules import Rules
 from laybyd.core.sessions import Session, Sessions, Settlement
 from laybyd.core.settings import CoreSettings, GroupSettings
 from laybyd.core.settle import Settler
+from laybyd.core.space import Space
 from laybyd.core.tokens import Tokens
 from laybyd.core.topics import Matcher, Topics
 from laybyd.core.types import DEFERRED, Caller, GroupRecord, GroupState, Row
@@ -74,7 +75,7 @@ class Group:
         self._settler = Settler(parts, self._late)
         self._reports = Reports(parts, self._expiry)
         self._drain = Drain(parts, now)
-        self._polls = Polls(parts, self._expiry, int(is_new), shared.grace_until)
+        self._polls = Polls(parts, self._expiry, int(is_new), shared.grace_until, shared.space)
         self._answers = Answers(parts, self._expiry, self._polls)
         self._granter = Granter(parts, self._drain, self._settler, self._polls.answer)
         self._look_at: int | None = None
@@ -106,7 +107,7 @@ class Group:
                 shared.topics.is_forgotten,
                 shared.out,
             ),
-            rules=Rules(shared.boot, core, with_overrides(core.group, record)),
+            rules=Rules(shared.boot, core, with_overrides(core.group, record), shared.space),
             sessions=Sessions(core.sessions_max),
             leases=Leases(shared.boot, record.gid),
             load=Load(now),
@@ -213,7 +214,7 @@ class Group:
         self._after(now)
 
     def found(self, now: int) -> None:
-        """An answer to a look-up has been dealt with."""
+        """An answer to a look-up has been dealt with; or there is room again."""
         self._after(now)
 
     # ---- what becomes of answers ----------------------------------------------------------------
@@ -287,7 +288,7 @@ class Group:
         """Whatever has happened: hand out what can be, fetch what runs low, say when to look
         again."""
         parts = self.parts
-        open_for_work = not self._polls.closed and now >= self._polls.grace_until
+        open_for_work = self._polls.may_give(now)
         if open_for_work:
             self._polls.uncap()
             self._granter.match(now)
@@ -302,7 +303,7 @@ class Group:
         if open_for_work:
             self._look_at = self._drain.look_again_at(now)
         else:
-            self._look_at = None if self._polls.closed else self._polls.grace_until
+            self._look_at = self._polls.gives_from(now)
 
     # ---- operators ------------------------------------------------------------------------------
 

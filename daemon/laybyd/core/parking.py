@@ -16,19 +16,10 @@ from laybyd.core.journal import Journal
 from laybyd.core.leases import Held
 from laybyd.core.rules import News, cut, cut_pieces
 from laybyd.core.settings import GroupSettings
+from laybyd.core.space import Space
 from laybyd.core.types import DEFERRED, GroupRecord, Parked, Piece
 
 Watcher = Callable[[int, int], None]
-
-
-class Space:
-    """Whether the two stores take more bytes; shared by all groups."""
-
-    __slots__ = ("log_full", "state_full")
-
-    def __init__(self) -> None:
-        self.log_full = False
-        self.state_full = False
 
 
 class Parking:

@@ -15,6 +15,7 @@ from laybyd.core.leases import Lease
 from laybyd.core.parts import Parts
 from laybyd.core.sessions import Session, Settlement, Waiting
 from laybyd.core.settings import HOUR, MS, SECOND
+from laybyd.core.space import Space
 
 LEASE_US_MIN = 10 * MS
 LEASE_US_MAX = HOUR
@@ -26,6 +27,7 @@ REPLACED = "replaced"
 TAKEN_BACK = "taken back"
 GRACE = "restart grace"
 MAX_OUT = "max out"
+NO_ROOM = "no room"
 QUIESCING = "quiescing"
 DELETED = "deleted"
 
@@ -33,11 +35,14 @@ DELETED = "deleted"
 class Polls:
     """`made_in`: the batch that makes the group durable; no poll is answered before it."""
 
-    def __init__(self, parts: Parts, expiry: Expiry, made_in: int, grace_until: int) -> None:
+    def __init__(
+        self, parts: Parts, expiry: Expiry, made_in: int, grace_until: int, space: Space
+    ) -> None:
         self._parts = parts
         self._expiry = expiry
         self._made_in = made_in
-        self.grace_until = grace_until
+        self._grace_until = grace_until
+        self._space = space
         self.closed = ""
         self._overdue: dict[Session, Waiting] = {}
         self._capped: dict[Session, Waiting] = {}
@@ -113,6 +118,14 @@ class Polls:
     def _lookups_done(self, waiting: Waiting) -> None:
         if waiting.session.waiting is waiting:
             self._stand_in_line(waiting)
+
+    def may_give(self, now: int) -> bool:
+        """Not what may fail when there is no room for what becomes of it."""
+        return not (self.closed or self._space.state_spent) and now >= self._grace_until
+
+    def gives_from(self, now: int) -> int | None:
+        """When to look again, if that is known."""
+        return self._grace_until if not self.closed and now < self._grace_until else None
 
     def uncap(self) -> None:
         """Sessions that hold fewer leases again stand in line."""
@@ -235,8 +248,10 @@ class Polls:
         return bool(waiting.settlement.lookups) or (live.loading and not live.ready)
 
     def _why(self, waiting: Waiting, now: int) -> str:
-        if now < self.grace_until:
+        if now < self._grace_until:
             return GRACE
+        if self._space.state_spent:
+            return NO_ROOM
         full = self._parts.leases.out >= self._parts.settings.max_out
         return MAX_OUT if full or waiting.session in self._capped else NOTHING
 

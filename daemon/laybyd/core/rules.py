@@ -11,10 +11,14 @@ from typing import Any
 
 from laybyd.core.live import MESSAGES_MAX, Span
 from laybyd.core.settings import CoreSettings, GroupSettings
+from laybyd.core.space import Space
 from laybyd.core.types import DEAD, DEFERRED, Failure, Parked, Piece
 
 STARTED_RELEASES_MAX = 5
 """A started message released so often is counted as failed."""
+
+TERSE_REASON_BYTES = 100
+"""Of a reason that comes when the delivery state is full."""
 
 RELEASED = "released"
 """The reason it is then given."""
@@ -80,9 +84,10 @@ class Trouble:
 
 
 class Rules:
-    def __init__(self, boot: int, core: CoreSettings, group: GroupSettings) -> None:
+    def __init__(self, boot: int, core: CoreSettings, group: GroupSettings, space: Space) -> None:
         self._boot = boot
         self._core = core
+        self._space = space
         self.group = group
 
     def failed(self, part: Parked, trouble: Trouble, alone: bool = True) -> News:
@@ -137,14 +142,22 @@ class Rules:
 
     def _noted(self, part: Parked, trouble: Trouble, counted: bool, **changes: Any) -> Parked:
         """With a line more in its history, and what else has changed."""
-        reason = cut_text(trouble.reason, self._core.reason_bytes_max)
+        first, last, reason_bytes = self._room_for_history
+        reason = cut_text(trouble.reason, reason_bytes)
         line = Failure(trouble.now, reason, trouble.consumer, counted, self._boot, trouble.lease)
         history = (*part.history, line)
-        if len(history) > self._core.history_first + self._core.history_last:
-            kept = self._core.history_first
-            history = history[:kept] + history[-self._core.history_last :]
+        if len(history) > first + last:
+            history = history[:first] + history[-last:]
         failures = part.failures + 1
         return part._replace(history=history, failures=failures, lease=trouble.lease, **changes)
+
+    @property
+    def _room_for_history(self) -> tuple[int, int, int]:
+        """How many lines, first and last, and of how many bytes each: few when room is scarce."""
+        core = self._core
+        if self._space.state_full:
+            return (1, 2, min(core.reason_bytes_max, TERSE_REASON_BYTES))
+        return (core.history_first, core.history_last, core.reason_bytes_max)
 
 
 def _due(part: Parked, now: int, delay_us: int) -> tuple[str, Parked]:

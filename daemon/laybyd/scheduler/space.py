@@ -18,12 +18,12 @@ class SpaceWatch:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._said = (False, False)
+        self._said = (False, False, False)
 
     def news(self) -> tuple[Space, ...]:
         room = self._store.room()
-        flags = (room.log_full, room.state_full)
+        flags = (room.log_full, room.state_full, room.state_spent)
         if flags == self._said:
             return ()
         self._said = flags
-        return (Space(room.log_full, room.state_full, room.used, room.limit),)
+        return (Space(*flags[:2], room.used, room.limit, room.state_spent),)

@@ -98,12 +98,14 @@ Put = tuple[bytes, bytes | None] | Erase
 
 
 class Room(NamedTuple):
-    """Bytes in use and allowed, and whether the high-water marks are passed."""
+    """Bytes in use and allowed, and whether the high-water marks are passed: `state_full`, where
+    messages' bytes should stay in the log, and `state_spent`, where nothing is to be handed out."""
 
     used: int
     limit: int
     log_full: bool
     state_full: bool
+    state_spent: bool = False
 
 
 class StoreFacts(NamedTuple):

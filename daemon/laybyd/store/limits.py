@@ -14,8 +14,14 @@ SMALL_COMMIT = 64 << 10
 always work, for they are what makes room."""
 
 RESERVE_BYTES = 16 << 20
-"""Larger state commits are taken this far above the budget: the broker stops adding messages'
-bytes when it is told that the state is full, but some commits are under way by then."""
+"""Larger state commits are taken up to twice the budget and this: the broker stops adding messages'
+bytes when it is told that the state is full, and hands nothing out when it is told that it is
+spent; but what is out by then may fail, and its records must find room."""
+
+
+def state_map_bytes(budget: int) -> int:
+    """As much may the state take at all: with room for the pages that a commit replaces."""
+    return 2 * budget + 4 * RESERVE_BYTES
 
 
 def log_headroom(log_bytes: int) -> int:
@@ -27,5 +33,10 @@ def is_state_full(used: int, budget: int) -> bool:
     return used > budget * 9 // 10
 
 
+def is_state_spent(used: int, budget: int) -> bool:
+    """Nothing that may fail should be handed out from here on."""
+    return used > budget * 3 // 2
+
+
 def takes_state(used: int, size: int, budget: int) -> bool:
-    return size <= SMALL_COMMIT or used + size <= budget + RESERVE_BYTES
+    return size <= SMALL_COMMIT or used + size <= 2 * budget + RESERVE_BYTES

@@ -212,6 +212,7 @@ class LmdbStore:
             limit=self._max_bytes,
             log_full=self._log.is_full,
             state_full=self._state.is_full,
+            state_spent=self._state.is_spent,
         )
 
     def facts(self) -> StoreFacts:

@@ -186,6 +186,7 @@ class MemoryStore:
             limit=self._log_limit + self._state_limit,
             log_full=self._full[0] or self._log_bytes > log_limit,
             state_full=self._full[1] or limits.is_state_full(self._map.size, self._state_limit),
+            state_spent=limits.is_state_spent(self._map.size, self._state_limit),
         )
 
     def facts(self) -> StoreFacts:

@@ -31,9 +31,6 @@ FORMAT = 1
 READ_BYTES = 1 << 37
 """Address space to read a state file in that may grow meanwhile; no memory."""
 
-SLACK_BYTES = 64 << 20
-"""Address space above twice the budget (deleted pages are not always of use at once)."""
-
 BALLAST_BYTES = 4 << 20
 """Disk blocks set aside in a file of their own; given up when the disk is full."""
 
@@ -84,7 +81,7 @@ class StateDb:
         self._is_open = True
         self._has_ballast = self._ballast.exists()
         self._env = engine.open_env(
-            path, 2 * budget + SLACK_BYTES, create=create, readonly=readonly
+            path, limits.state_map_bytes(budget), create=create, readonly=readonly
         )
         self._measure()
 
@@ -146,6 +143,10 @@ class StateDb:
     @property
     def is_full(self) -> bool:
         return not self._has_ballast or limits.is_state_full(self.used, self._budget)
+
+    @property
+    def is_spent(self) -> bool:
+        return limits.is_state_spent(self.used, self._budget)
 
     def _commit(self, puts: Sequence[Put]) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from laybyd.core.events import Space
 from laybyd.core.rules import cut_text
 from laybyd.core.types import Outcome
 from tests.builders import (
@@ -275,13 +276,42 @@ def test_what_pins_the_log_is_not_written_again_with_every_commit():
 
 
 def test_when_the_state_store_is_full_messages_stay_in_the_log():
-    from laybyd.core.events import Space
-
     table = Table()
     table.push("app", 1)
     table.step(Space(log_full=False, state_full=True, used=1, limit=1))
     table.settle(table.lease(), outcome=Outcome.FAIL)
     assert table.record(1).in_log
+
+
+def test_when_the_state_store_is_full_histories_are_short():
+    table = Table(settings({"backoff_us": (SECOND,), "max_attempts": 9}))
+    table.push("app", 1)
+    grant = table.lease()
+    for number in range(6):
+        if number == 3:
+            table.step(Space(log_full=False, state_full=True, used=1, limit=1))
+        table.settle(grant, outcome=Outcome.FAIL, reason=f"{number}" + "x" * 500)
+        grant = drained(table)
+    reasons = [line.reason for line in table.record(1).history]
+    assert [reason[0] for reason in reasons] == ["0", "4", "5"]
+    assert [len(reason) for reason in reasons] == [501, 100, 100]
+    assert table.record(1).attempts == 6
+
+
+def test_when_the_state_store_is_spent_nothing_is_handed_out_until_there_is_room():
+    table = Table()
+    table.push("app", 1)
+    grant = table.lease("one")
+    table.push("app", 1)
+    table.step(Space(log_full=False, state_full=True, used=9, limit=9, state_spent=True))
+    (note,) = table.notes
+    assert (note.event, note.fields["used"]) == ("state_spent", 9)
+    assert table.poll("two") == []
+    (refused,) = table.poll("three", wait_ms=0)
+    assert (refused.why, refused.leases) == ("no room", ())
+    assert table.settle(grant) == []
+    (given,) = table.step(Space(log_full=False, state_full=True, used=8, limit=9))
+    assert delivered([given]) == [2]
 
 
 def test_an_outcome_rides_on_a_poll():
