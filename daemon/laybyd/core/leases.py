@@ -74,12 +74,14 @@ class Memory:
 class Lease:
     """`open` is what is not settled; `answer` the poll that it was given to; `in_company`: another
     lease of the session has ended, which may have been the cause of whatever becomes of this
-    one; `held_back`: its answer waits for a commit, and its time has not begun."""
+    one; `given_us`: since then its handler has nothing else; `granted_us`: since its answer went
+    out; `held_back`: that waits for a commit or for the disk, and its time has not begun."""
 
     __slots__ = (
         "alone",
         "answer",
         "ends_us",
+        "given_us",
         "granted_us",
         "guard",
         "held_back",
@@ -115,7 +117,7 @@ class Lease:
         self.memory = Memory(self.ranges)
         self.open = RangeSet(self.ranges)
         self.left = self.open.measure()
-        self.granted_us = now
+        self.given_us = self.granted_us = now
         self.lease_us = session.lease_us
         self.ends_us = now + session.lease_us
         self.alone = False
@@ -212,7 +214,7 @@ class Leases:
             lease.session.deferred_leases -= 1
             if lease.guard:
                 self.guards -= 1
-                self.guard_us += now - lease.granted_us
+                self.guard_us += now - lease.given_us
         lease.memory.until_us = now + ENDED_LEASES_KEPT * lease.lease_us
         self._ended[lease.id] = lease.memory
         self._ended_ranges += lease.memory.size
