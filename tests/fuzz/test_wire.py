@@ -124,7 +124,7 @@ def _dawdling(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def slow(frames: Any, limits: Any) -> Any:
         if len(frames) > 10:
-            until = time.thread_time_ns() + 2 * wire.SLICE_NS
+            until = time.thread_time_ns() + 20 * wire.SLICE_NS
             while time.thread_time_ns() < until:
                 pass
         return real(frames, limits)
