@@ -170,7 +170,9 @@ class LeaseTable:
         self._sessions.pop(key, None)
 
     def moved(self, late_us: int, now: int) -> None:
-        """By so much, though nobody reports later than now."""
+        """By so much, though nobody reports later than now; but for those that may have ended
+        before the process stood still."""
         for lease in self.busy.values():
-            latest = max(lease.end_us, now + lease.length_us)
-            lease.end_us = min(lease.end_us + late_us, latest)
+            if lease.end_us > now - late_us:
+                latest = max(lease.end_us, now + lease.length_us)
+                lease.end_us = min(lease.end_us + late_us, latest)
