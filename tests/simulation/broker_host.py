@@ -139,6 +139,7 @@ class BrokerHost:
         self._appends: list[Push] = []
         self._cuts: dict[bytes, int] = {}
         self._turning = self._is_late = False
+        self._follow_ups: list[Event] = []
         self._alarm: int | None = None
         self._log = LogSide(store, fence, Worker(self, self._pace.append_us))
         self._bytes = Bytes(store, self.damage)
@@ -233,6 +234,8 @@ class BrokerHost:
             self._is_late = False
             self._run(self.core.tick(now))
         self._flush()
+        follow_ups, self._follow_ups = self._follow_ups, []
+        self.receive(follow_ups)
         self._set_alarm()
         bounds.check(self.core, self._settings)
 
@@ -295,12 +298,12 @@ class BrokerHost:
         assert self.core is not None
         job = Assemble(effect, self.core.gid_of(effect.group) if effect.leases else 0)
         if any(piece.lane != LIVE for grant in effect.leases for piece in grant.pieces):
-            self.receive([Fetching(effect.group, effect.lease_ids)])
+            self._follow_ups.append(Fetching(effect.group, effect.lease_ids))
             self._state.put(job)
         elif not effect.leases or self.world.chance(0.5):
             self._assembled(job)
         else:
-            self.receive([Fetching(effect.group, effect.lease_ids)])
+            self._follow_ups.append(Fetching(effect.group, effect.lease_ids))
             self._reader.soon(self._fetched, job)
 
     def _fetched(self, job: Assemble) -> None:
