@@ -1,7 +1,7 @@
 """Single questions and their answers: hello, read, and whatever an operator asks.
 
 Owns the requests that wait for one answer each. Must never know what they mean, but for one thing:
-which ones change nothing and may be sent twice.
+which ones may be sent twice, whatever others did between the two.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from layby.errors import LaybyError, OutcomeUnknown, TimedOut, Unreachable, refu
 Done = Callable[[Answer | LaybyError], object]
 
 SAFE = frozenset(
-    {
-        *("hello", "read", "goodbye", "status", "topics", "groups", "group", "parked"),
-        *("topic_delete", "group_set", "group_delete"),
-    }
+    {"hello", "read", "goodbye", "status", "topics", "groups", "group", "parked"},
 )
-"""Doing these twice is like doing them once, so a lost connection just sends them again."""
+"""A lost connection just sends these again. Nothing else: a `topic_delete` that was done, and comes
+once more, takes what was pushed and confirmed since with it; so with a group's progress, with the
+settings of whoever came later, and with messages that failed again since."""
 
 
 class _Request:
