@@ -60,11 +60,11 @@ def _stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     """A poll whose answer made no sense is waited for, for ever."""
     real = Session._answered
 
-    def answered(self: Any, poll: Any, answer: Any, now: float) -> None:
+    def answered(self: Any, poll: Any, request: int, answer: Any, now: float) -> None:
         if answer.ok and type(answer.fields.get("refused")) is not list:
-            self._link.drop(poll.id)
+            self._link.drop(request)
             return
-        real(self, poll, answer, now)
+        real(self, poll, request, answer, now)
 
     monkeypatch.setattr(Session, "_answered", answered)
 

@@ -127,14 +127,13 @@ class Settling:
 
     # ---- out
 
-    def ride(self, request: int, resend_at: float) -> list[dict[str, Any]]:
-        """Entries for a poll that is being sent now."""
+    def ride(self, resend_at: float) -> Flight | None:
+        """What goes with a poll that is being sent now; each sending adds its id."""
         if not self._noted:
-            return []
+            return None
         flight = self._gather()
-        flight.ids.add(request)
         flight.resend_at = resend_at
-        return flight.entries
+        return flight
 
     def leave(self, now: float) -> None:
         """Send all that is noted in requests of their own."""

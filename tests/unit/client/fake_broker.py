@@ -132,13 +132,16 @@ class FakeBroker:
     def _poll(self, request: dict, block: bytes | None) -> list[list[bytes]]:
         refused = self._apply(request.get("settle", ()))
         session = self.sessions.setdefault(request["session"], {"parked": None, "given": []})
+        said = session.get("said")
+        if said is not None and said[0] == request["n"]:
+            return [self._answer(request, said[1], **said[2], refused=refused)]
         for n, grants in reversed(session["given"]):
             if request["got"] < n < request["n"]:
                 self.live.extendleft(reversed(grants))
         session["given"].clear()
         answers = []
         parked, session["parked"] = session["parked"], None
-        if parked is not None and parked["n"] != request["n"]:
+        if parked is not None:
             answers.append(self._empty(parked, "replaced"))
         if request["messages"] == 0:
             return [*answers, self._empty(request, "taken back", refused)]
@@ -187,14 +190,9 @@ class FakeBroker:
                 self.live.appendleft((first + take, topic, rest, messages - take))
             left -= take
         self.sessions[poll["session"]]["given"].append((poll["n"], given))
-        return self._answer(
-            poll,
-            tuple(blocks),
-            n=poll["n"],
-            leases=leases,
-            refused=poll["refused"],
-            hand_back_ms=self.hand_back_ms,
-        )
+        fields = {"n": poll["n"], "leases": leases, "hand_back_ms": self.hand_back_ms}
+        self.sessions[poll["session"]]["said"] = (poll["n"], tuple(blocks), fields)
+        return self._answer(poll, tuple(blocks), **fields, refused=poll["refused"])
 
     def _settle(self, request: dict, block: bytes | None) -> list[list[bytes]]:
         return [self._answer(request, refused=self._apply(request["settle"]))]
