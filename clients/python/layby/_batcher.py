@@ -11,8 +11,9 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from layby import _block
+from layby._given import as_headers, as_key, as_stamp
 from layby._sequence import Limits
-from layby._units import Data, When, as_bytes, as_time_us
+from layby._units import Data, When, as_bytes
 from layby.errors import TooLarge
 
 BLOCK_BYTES = 65_520
@@ -59,9 +60,9 @@ class Batcher:
     ) -> Iterator[Cut]:
         """Put one message into the open block; gives the block before, where it does not fit."""
         body = as_bytes(data)
-        packed = _block.pack_headers(headers)
-        name = as_bytes(key) if key else b""
-        time_us = None if timestamp is None else as_time_us(timestamp)
+        packed = as_headers(headers)
+        name = as_key(key)
+        time_us = as_stamp(timestamp)
         size = len(body) + PER_MESSAGE + self._side_cost(name, packed, time_us)
         self._check(len(body), size)
         if self._bodies and not self._fits(size, time_us):

@@ -25,7 +25,6 @@ RETRY_S = 0.1
 MAP_BUDGET = 40 << 10
 ENTRY_COST = 100
 PAIR_COST = 18
-REASON_BYTES = 1 << 10
 
 
 class _Kind(NamedTuple):
@@ -277,10 +276,3 @@ def _items(entry: Fields, leases: dict[bytes, Lease]) -> Iterator[Lost]:
         for first, last in zip(spans[::2], spans[1::2], strict=True):
             for index in lease.indexes(first, last):
                 yield Lost(lease, index, code)
-
-
-def cut_reason(reason: str) -> str:
-    """At most REASON_BYTES of UTF-8, never in the middle of a character."""
-    if len(reason) * 4 <= REASON_BYTES:
-        return reason
-    return reason.encode(errors="replace")[:REASON_BYTES].decode(errors="ignore")

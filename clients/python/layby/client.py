@@ -17,6 +17,7 @@ from layby import _exit, _fork
 from layby._batcher import BLOCK_BYTES
 from layby._desk import OnError
 from layby._direct import Direct
+from layby._given import as_name, message_fields
 from layby._hello import as_limits, check_size, client_fields, default_name
 from layby._hub import Giver, Hub
 from layby._options import PREFETCH_BYTES, OnLost, Options, as_terms
@@ -31,7 +32,6 @@ from layby._units import (
     as_deadline,
     as_seconds,
     as_start,
-    message_fields,
 )
 from layby._wire import Answer
 from layby.answer import Response
@@ -61,7 +61,7 @@ class Client:
 
     def __init__(self, endpoint: str, name: str | None = None) -> None:
         self.endpoint = endpoint
-        self.name = name if name is not None else default_name()
+        self.name = default_name() if name is None else as_name(name, "name")
         self.server: dict[str, Any] = {}
         self._born = _fork.generation
         self._closed = False
@@ -100,6 +100,7 @@ class Client:
         """Returns the position once the message is durable. Resent inside `timeout` under the same
         number, so that it is stored once; then raises OutcomeUnknown (see `push_again`)."""
         self._check()
+        as_name(topic, "topic")
         body = as_bytes(data)
         check_size(body, self._hub.limits)
         lone = Lone(message_fields(body, key, headers, timestamp))
@@ -153,6 +154,7 @@ class Client:
     ) -> Producer:
         """For many messages: they are gathered in blocks, many under way at a time."""
         self._check()
+        as_name(topic, "topic")
         return Producer(self._hub, topic, block_bytes=block_bytes, linger=linger, timeout=timeout)
 
     # ---- consuming
@@ -211,6 +213,7 @@ class Client:
         """Messages without a group: takes no work, settles nothing. Ends before position `until`,
         when nothing came for `idle_timeout`, or by `stop()`."""
         self._check()
+        topics = tuple(as_name(topic, "topic") for topic in topics)
         return Reader(self._hub, topics, as_start(start), until, idle_timeout)
 
     def stop(self) -> None:

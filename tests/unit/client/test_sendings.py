@@ -1,4 +1,4 @@
-"""A poll that is sent again: each sending has an id of its own, and one of them brings the answer."""
+"""A poll that is sent again: each sending has an id of its own, any may bring the answer."""
 
 from __future__ import annotations
 
