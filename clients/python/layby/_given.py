@@ -64,7 +64,7 @@ def message_fields(
 
 def as_name(name: str, what: str) -> str:
     """Only that it can be sent: which names are allowed is the broker's to say."""
-    if isinstance(name, str) and not name.isascii():
+    if not name.isascii():
         try:
             name.encode()
         except UnicodeEncodeError:

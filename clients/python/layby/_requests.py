@@ -48,7 +48,10 @@ class Requests:
     def ask(
         self, op: str, fields: Fields, deadline: float, done: Done, block: Buffer | None = None
     ) -> int:
-        """`done` gets the answer, or the error; it must not block."""
+        """`done` gets the answer, or the error; it must not block. Raises what has ended the
+        connection: nobody would be there to call it."""
+        if self._link.failure is not None:
+            raise self._link.failure
         request = _Request(op, fields, block, deadline, done)
         request.id = self._link.claim(lambda answer, now: self._finish(request, _judged(answer)))
         self._waiting[request.id] = request

@@ -82,7 +82,7 @@ class Session:
         self.unit = terms.unit
         self.waiting = 0
         self.filling = 0
-        self.failure: LaybyError | None = None
+        self.failure = link.failure
         self.stopped = False
         self.pace = Pace()
         self.settling = Settling(link, terms.group, lost)

@@ -129,6 +129,13 @@ class Closed(LaybyError):
     code = "closed"
 
 
+def closed_by(text: str, error: BaseException) -> Closed:
+    """It was not closed by its user: what went wrong is the cause."""
+    closed = Closed(f"{text}: {error!r}")
+    closed.__cause__ = error
+    return closed
+
+
 class Forked(LaybyError):
     """This client belongs to the parent process."""
 

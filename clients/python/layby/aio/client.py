@@ -105,6 +105,8 @@ class Client:
             _fork.check(self._born)
         if self._closed:
             raise Closed("the client is closed")
+        if self._hub.link.failure is not None:
+            raise self._hub.link.failure
 
     # ---- pushing
 
@@ -223,6 +225,7 @@ class Client:
     ) -> Response:
         """Any operation of the protocol; as in `layby.Client.request`."""
         self._check()
+        block = None if block is None else as_bytes(block)
         future: asyncio.Future[Any] = self._io.loop.create_future()
         deadline = as_deadline(timeout, self._io.clock())
         asked = self._hub.requests.ask(op, fields, deadline, partial(set_result, future), block)
