@@ -17,7 +17,7 @@ from layby._link import NEVER, Link
 from layby._pace import Pace
 from layby._progress import Progress
 from layby._queue import Queue
-from layby._settling import Flight, Lost, Settling
+from layby._settling import DIVISIBLE, Flight, Lost, Settling
 from layby._wire import Answer
 from layby.errors import LaybyError, UnknownGroup, refused
 
@@ -222,7 +222,7 @@ class Session:
         if not is_current or self._poll is poll:
             return  # a newer one took its place, so its leases are not ours; or it is sent again
         if not answer.ok:
-            self._refused(answer, now)
+            self._refused(poll, answer, now)
             return
         leases = self._leases_of(answer, now)
         why = str(answer.fields.get("why", "nothing"))
@@ -242,7 +242,7 @@ class Session:
 
     def _carried(self, request: int, answer: Answer, now: float) -> None:
         if answer.ok:
-            self.settling.heard(request, entries(answer.fields, "refused"))
+            self.settling.heard(request, entries(answer.fields, "refused"), now)
         else:
             self.settling.unheard(request, answer, now)
 
@@ -256,9 +256,10 @@ class Session:
             for grant, block in zip(grants, answer.blocks, strict=True)
         ]
 
-    def _refused(self, answer: Answer, now: float) -> None:
+    def _refused(self, poll: _Poll, answer: Answer, now: float) -> None:
+        """For what rode on it, perhaps: the next poll goes without."""
         refusal = refused(answer.fields)
-        if refusal.retryable:
+        if refusal.retryable or (poll.flight is not None and refusal.code in DIVISIBLE):
             self._not_before = now + (refusal.retry_ms / 1e3 or RETRY_S)
         else:
             self.fail(refusal)

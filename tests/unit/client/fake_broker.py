@@ -31,6 +31,7 @@ class FakeBroker:
         self.grant_fields: dict = {}
         self.hand_back_ms = 30
         self.lost: dict[int, str] = {}
+        self.bad: set[int] = set()
         self._lease = 0
 
     # ---- what tests tell it
@@ -71,6 +72,9 @@ class FakeBroker:
         if refusal is not None:
             text = {k: v for k, v in request.items() if k in ("producer", "seq")}
             return [self._answer(request, ok=False, fault="ours", **text, **refusal)]
+        if self._has_bad(request):
+            fields = {"code": "bad_request", "fault": "yours", "retryable": False, "retry_ms": 0}
+            return [self._answer(request, ok=False, text="delay_ms: too long", **fields)]
         block = bytes(frames[1]) if len(frames) > 1 else None
         return getattr(self, f"_{op}")(request, block)
 
@@ -79,6 +83,11 @@ class FakeBroker:
             found = self.refusals.popleft()
             return {"retry_ms": 0, "text": found["code"], **found}
         return None
+
+    def _has_bad(self, request: dict) -> bool:
+        """One entry that makes no sense has all of them refused."""
+        ranges = [entry["ranges"] for entry in request.get("settle", ())]
+        return any(low in self.bad for each in ranges for low in each)
 
     def _answer(self, request: dict, frames: tuple = (), **fields) -> list[bytes]:
         head = {"ok": True, "boot": self.boot, **fields}
