@@ -226,6 +226,8 @@ class FakeBroker:
 
     def _read(self, request: dict, block: bytes | None) -> list[list[bytes]]:
         start = request["from"] if isinstance(request["from"], int) else 1
+        if request["from"] == "latest" or isinstance(request["from"], dict):
+            start = len(self.log) + 1
         until = request.get("until", len(self.log) + 1)
         wanted = self.log[start - 1 : until - 1][: request["limit"]]
         if not wanted:
