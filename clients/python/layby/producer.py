@@ -55,12 +55,15 @@ class Producer:
         self._flushing = 0
         self._held = 0
         self._closed = False
+        self._ended = False
         self._failure: LaybyError | None = None
         self._born = _fork.generation
         with self._io.lock:
             self._pusher = Pusher(hub.link, hub.limits)
         hub.io.add_chore(self)
         hub.givers.add(self)
+        if hub.link.failure is not None:  # too late to be told as a chore
+            self._ended = True
 
     # ---- sending
 
@@ -87,7 +90,8 @@ class Producer:
                 else:
                     self._linger()
         finally:
-            self._bury_if_over()
+            if self._ended:
+                self._bury()
         return future
 
     def send_many(self, messages: Iterable[Data]) -> list[Future[int]]:
@@ -106,7 +110,8 @@ class Producer:
                         futures.append(self._future())
                         self._linger()
         finally:
-            self._bury_if_over()
+            if self._ended:
+                self._bury()
         return futures
 
     def _check_call(self) -> None:
@@ -114,9 +119,8 @@ class Producer:
         self._io.may_wait()
 
     def _check_open(self) -> None:
-        over = self._over
-        if over is not None:
-            raise over
+        if self._ended:
+            raise self._over or Closed
 
     @property
     def _over(self) -> LaybyError | None:
@@ -202,13 +206,12 @@ class Producer:
     def fail(self, error: LaybyError) -> None:
         """What is not sent never will be; nothing more is taken."""
         self._failure = error
-        self._bury_if_over()
+        self._ended = True
+        self._bury()
 
-    def _bury_if_over(self) -> None:
+    def _bury(self) -> None:
         """Nobody takes the open block any more: whoever waits for it is told. Whoever has the
-        mutex comes by here once it is free."""
-        if self._over is None:
-            return
+        mutex just now comes by here when it is free."""
         if self._mutex.acquire(blocking=False):
             try:
                 self._push_open(wait=False)
@@ -223,7 +226,8 @@ class Producer:
         self._check_call()
         deadline = as_deadline(timeout, self._io.clock())
         self._close_open(deadline)
-        self._bury_if_over()
+        if self._ended:
+            self._bury()
         with self._news:
             self._flushing += 1
             try:
@@ -266,14 +270,14 @@ class Producer:
         try:
             self.flush(timeout)
         finally:
-            self._closed = True
+            self._closed = self._ended = True
             self._io.drop_chore(self)
             self._hub.givers.discard(self)
             with self._news:
                 self._pusher.close()
                 self._news.notify_all()
             self._io.wake()
-            self._bury_if_over()
+            self._bury()
 
     def __enter__(self) -> Producer:
         return self
