@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layby._lease import Lease
-from layby._link import Link
+from layby._link import NEVER, Link
 from layby._session import Session
 from tests.fuzz import answers
 from tests.fuzz.runs import run
@@ -57,16 +57,24 @@ def _trusting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A poll whose answer made no sense is waited for, for ever."""
-    real = Session._answered
+    """A poll whose answer made no sense is waited for, for ever: it is not even sent again."""
+    answered, send = Session._answered, Session._send
+    stuck: set[Any] = set()
 
-    def answered(self: Any, poll: Any, answer: Any, now: float) -> None:
+    def answered_or_stuck(self: Any, poll: Any, request: int, answer: Any, now: float) -> None:
         if answer.ok and type(answer.fields.get("refused")) is not list:
-            self._link.drop(poll.id)
+            self._link.drop(request)
+            stuck.add(poll)
+            poll.deadline = poll.parked_at = NEVER
             return
-        real(self, poll, answer, now)
+        answered(self, poll, request, answer, now)
 
-    monkeypatch.setattr(Session, "_answered", answered)
+    def send_unless_stuck(self: Any, poll: Any, now: float) -> None:
+        if poll not in stuck:
+            send(self, poll, now)
+
+    monkeypatch.setattr(Session, "_answered", answered_or_stuck)
+    monkeypatch.setattr(Session, "_send", send_unless_stuck)
 
 
 PLANTED = {

@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 
 import layby
+from layby._lease import DEFER
 from layby.testing import Broker
 
 pytestmark = pytest.mark.integration
@@ -223,6 +224,27 @@ def test_an_outcome_that_does_not_count_is_told(client, topic, caplog):
     assert told[0][0] == b"a"
     assert consumer.lost == 1
     assert told[0][1] in caplog.text
+
+
+def test_an_outcome_that_cannot_be_taken_is_lost_alone(client, topic, caplog):
+    """As a client with a bug would send it."""
+    client.producer(topic).send_many([b"a", b"b", b"c"])
+    told = []
+
+    def on_lost(message, code) -> None:
+        told.append((message.data, code))
+        client.request("status")
+
+    with client.consume(topic, group=topic, prefetch=10, on_lost=on_lost) as consumer:
+        messages = [next(consumer) for _ in range(3)]
+        messages[0].ack()
+        messages[1]._desk.settle(messages[1]._run, messages[1]._index, DEFER, "", 1 << 40)
+        messages[2].reject("no")
+        consumer.flush(10)
+        assert consumer.lost == 1
+    assert told == [(b"b", "bad_request")]
+    assert client.request("group", group=topic)["dead"] == 1
+    assert "a thread of your own" in caplog.text, "it does not wait for the thread it runs on"
 
 
 def test_a_group_that_reads_other_topics(client, topic):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -85,6 +86,31 @@ def test_a_consumer_rides_out_a_restart(daemon, client):
         consumer.flush(10)
         assert consumer.lost == 0
     assert client.request("group", group="g")["floor"] == second.position + 1
+
+
+def test_a_poll_sent_again_to_a_broker_that_stood_still(daemon, client, monkeypatch):
+    """It finds both sendings at once and answers the first, parked one `replaced`."""
+    monkeypatch.setattr("layby._session.WAIT_S", 0.3)
+    monkeypatch.setattr("layby._session.GRACE_S", 0.1)
+    with client.consume("t", group="g", idle_timeout=10) as consumer, client.producer("t") as own:
+        client.push("t", b"a")
+        next(consumer).ack()
+        answer: Future[layby.Message] = Future()
+        threading.Thread(target=lambda: answer.set_result(next(consumer)), daemon=True).start()
+        session = consumer._session
+        while session._poll is None or not session._poll.idle:
+            continue
+        daemon.signal(signal.SIGSTOP)
+        try:
+            os.waitid(os.P_PID, daemon.pid, os.WSTOPPED | os.WNOWAIT)
+            while len(session._poll.ids) < 2:
+                continue
+            own.send(b"b")
+        finally:
+            daemon.signal(signal.SIGCONT)
+        message = answer.result(10)
+        assert (message.data, message.deliveries) == (b"b", 1)
+        message.ack()
 
 
 def test_nobody_there_any_more(daemon, client):

@@ -11,9 +11,10 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from layby import _block
+from layby._given import as_headers, as_key, as_stamp
 from layby._sequence import Limits
-from layby._units import Data, When, as_bytes, as_time_us
-from layby.errors import TooLarge
+from layby._units import Data, When, as_bytes
+from layby.errors import BadBlock, LaybyError, TooLarge
 
 BLOCK_BYTES = 65_520
 """Of a whole block: sixteen pages of the store, its own header included."""
@@ -25,8 +26,11 @@ CHUNK = 4_096
 
 
 class Cut(NamedTuple):
+    """`error`: the block can only be shown to whom it belongs, as bodies; it was to hold more."""
+
     block: bytes
     messages: int
+    error: LaybyError | None = None
 
 
 class Batcher:
@@ -59,9 +63,9 @@ class Batcher:
     ) -> Iterator[Cut]:
         """Put one message into the open block; gives the block before, where it does not fit."""
         body = as_bytes(data)
-        packed = _block.pack_headers(headers)
-        name = as_bytes(key) if key else b""
-        time_us = None if timestamp is None else as_time_us(timestamp)
+        packed = as_headers(headers)
+        name = as_key(key)
+        time_us = as_stamp(timestamp)
         size = len(body) + PER_MESSAGE + self._side_cost(name, packed, time_us)
         self._check(len(body), size)
         if self._bodies and not self._fits(size, time_us):
@@ -183,13 +187,14 @@ class Batcher:
         """The open block, however full; None when it is empty."""
         if not self._bodies:
             return None
-        cut = Cut(
-            _block.build(self._bodies, None, self._keys, self._headers, self._times),
-            len(self._bodies),
-        )
+        bodies, sides = self._bodies, (self._keys, self._headers, self._times)
         self._bodies, self._size = [], 0
         self._keys = self._headers = self._times = None
-        return cut
+        try:
+            return Cut(_block.build(bodies, None, *sides), len(bodies))
+        except Exception as error:  # every message was checked; should one be bad, others go on
+            text = f"no block can be made of these messages: {error!r}"
+            return Cut(_block.build(bodies), len(bodies), BadBlock(text, {"code": "bad_block"}))
 
 
 def _chunks(messages: Iterable[Data]) -> Iterator[Sequence[Data]]:

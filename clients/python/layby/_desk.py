@@ -12,9 +12,10 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from layby import _fork
+from layby._given import as_hold_ms, as_reason
 from layby._lease import ACK, DEFER, FAIL, OUTCOMES, RELEASE, Run
 from layby._session import Session
-from layby._settling import cut_reason
+from layby._units import Seconds
 from layby.errors import AlreadySettled
 
 log = logging.getLogger("layby")
@@ -46,6 +47,7 @@ class Desk:
         """One message. A second, different outcome raises AlreadySettled."""
         if self._born != _fork.generation:
             _fork.check(self._born)
+        reason = as_reason(reason) if reason else ""
         with self._lock:
             lease = run.lease
             was = lease.state[index]
@@ -60,7 +62,7 @@ class Desk:
                 first = settling.acked(lease, index, now)
             else:
                 pieces = ((index, index + 1),)
-                first = settling.note(lease, pieces, outcome, now, cut_reason(reason), delay_ms)
+                first = settling.note(lease, pieces, outcome, now, reason, delay_ms)
             self._close(run, 1)
         if first:
             self._wake()
@@ -70,7 +72,7 @@ class Desk:
     ) -> None:
         """Every message of the runs that has no outcome."""
         _fork.check(self._born)
-        reason = cut_reason(reason)
+        reason = as_reason(reason)
         with self._lock:
             first = False
             for run in runs:
@@ -109,9 +111,10 @@ class Desk:
         if not lease.left:
             self._session.progress.ended(lease)
 
-    def extend(self, run: Run, index: int, seconds: float) -> None:
+    def extend(self, run: Run, index: int, length: Seconds) -> None:
+        hold_ms = as_hold_ms(length)
         with self._lock:
-            self._session.progress.hold(run.lease.position(index), round(seconds * 1e3))
+            self._session.progress.hold(run.lease.position(index), hold_ms)
         self._wake()
 
     # ---- the end of a with block
@@ -147,7 +150,7 @@ class Desk:
         A range of one message would be counted, though it failed in company: it is deferred
         instead, and comes again by itself."""
         _fork.check(self._born)
-        reason = cut_reason(reason)
+        reason = as_reason(reason)
         with self._lock:
             rest = [run for run in runs if run.left]
             alone = sum(run.left for run in rest) == 1
@@ -174,5 +177,8 @@ def _same(was: int, outcome: int) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """As it stands in a history: `Type: text`."""
-    return f"{type(error).__name__}: {error}"
+    """As it stands in a history: `Type: text`. Whoever wrote its __str__ may have erred, too."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__}: (no text: its __str__ raised)"

@@ -21,7 +21,7 @@ import zmq
 
 from layby._link import Link
 from layby._socket import Context, Dealer
-from layby.errors import Closed
+from layby.errors import Closed, closed_by
 
 log = logging.getLogger("layby")
 
@@ -35,6 +35,9 @@ class Chore(Protocol):
     def due_at(self) -> float: ...
 
     def run(self, now: float) -> None: ...
+
+    def fail(self, error: Closed) -> None:
+        """It raised, or the thread has ended: it is not run again."""
 
 
 class IoThread:
@@ -58,6 +61,14 @@ class IoThread:
         self._thread = threading.Thread(target=self._run, name="layby-io", daemon=True)
 
     # ---- from any thread
+
+    def may_wait(self) -> None:
+        """Raises where waiting would be for the thread that waits."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError(
+                "callbacks (on_lost, those of a future) run on the client's I/O thread, which all "
+                "calls that wait need: have a thread of your own make this call"
+            )
 
     def start(self) -> None:
         self._thread.start()
@@ -87,8 +98,9 @@ class IoThread:
         self._ending = True
         self._rung = False
         self.wake()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+        if self._thread.is_alive():
             self._thread.join()
+        self._dispose()
 
     # ---- the thread
 
@@ -99,12 +111,17 @@ class IoThread:
             self._send()
         except BaseException as error:
             log.exception("the I/O thread of a layby client stopped")
-            with self.lock:
-                self._link.fail(Closed(f"the client's I/O thread stopped: {error!r}"))
-            self._link.run_after()
+            self._fail(closed_by("the client's I/O thread stopped", error))
         finally:
             self._dealer.close()
-            self._dispose()
+
+    def _fail(self, failure: Closed) -> None:
+        """Whoever waits is told; whoever asks from now on finds it at the link."""
+        with self.lock:
+            self._link.fail(failure)
+        for chore in list(self._chores):
+            self._fail_chore(chore, failure)
+        self._link.run_after()
 
     def _turn(self) -> None:
         now = self.clock()
@@ -123,9 +140,24 @@ class IoThread:
         due = math.inf
         for chore in list(self._chores):
             if now >= chore.due_at():
-                chore.run(now)
+                self._run_chore(chore, now)
             due = min(due, chore.due_at())
         return due
+
+    def _run_chore(self, chore: Chore, now: float) -> None:
+        """What goes wrong there is over for it, and for nobody else."""
+        try:
+            chore.run(now)
+        except Exception as error:
+            log.exception("a part of a layby client stopped")
+            self._fail_chore(chore, closed_by("it stopped", error))
+
+    def _fail_chore(self, chore: Chore, failure: Closed) -> None:
+        self.drop_chore(chore)
+        try:
+            chore.fail(failure)
+        except Exception:
+            log.exception("telling a part of a layby client that it has stopped")
 
     def _send(self) -> bool:
         outbox = self._link.outbox

@@ -11,6 +11,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Protocol
 
@@ -22,6 +23,8 @@ from layby.errors import LaybyError
 log = logging.getLogger("layby")
 
 NEVER = math.inf
+
+UNSENDABLE = {"ok": False, "code": "bad_request", "fault": "yours", "retryable": False}
 
 Handler = Callable[[Answer, float], None]
 
@@ -48,6 +51,7 @@ class Part(Protocol):
 class Link:
     """See the module. Everything here happens under the owner's lock, if it has one.
 
+    `failure` is set once it is over for good: nothing that is asked from then on is answered.
     `flight_bytes` are the bytes of pushes under way, of all producers: the broker's credit is the
     connection's."""
 
@@ -58,6 +62,8 @@ class Link:
         self.up = False
         self.damaged = 0
         self.flight_bytes = 0
+        self.failure: LaybyError | None = None
+        self._unsendable: deque[tuple[int, str]] = deque()
         self._ids = count(1)
         self._handlers: dict[int, Handler] = {}
         self._confirmed: dict[bytes, Handler] = {}
@@ -88,9 +94,14 @@ class Link:
         self._confirmed.pop(producer, None)
 
     def send(self, op: str, request: int, fields: Fields, block: Buffer | None = None) -> None:
-        """Without a connection nothing is kept: parts send again when there is one."""
-        if self.up:
+        """Without a connection nothing is kept: parts send again when there is one. What cannot
+        be encoded is refused, as if by the broker: it is nobody else's trouble."""
+        if not self.up:
+            return
+        try:
             self.outbox.append(_wire.encode(op, request, fields, block))
+        except Exception as error:  # whatever an encoder raises at what users hand in
+            self._unsendable.append((request, f"{op} cannot be encoded: {error!r}"))
 
     # ---- for the owner of the socket
 
@@ -102,6 +113,14 @@ class Link:
             self.damaged += 1
             text = f"an answer of the broker makes no sense and is dropped: {error!r}"
             self.after.append(lambda: log.error("%s", text))
+
+    def _refuse_unsendable(self, now: float) -> None:
+        """Not while they are being sent: parts do not expect an answer in between."""
+        for _ in range(len(self._unsendable)):
+            request, text = self._unsendable.popleft()
+            handler = self._handlers.get(request)
+            if handler is not None:
+                handler(Answer({**UNSENDABLE, "text": text}, []), now)
 
     def _dispatch(self, answer: Answer, now: float) -> None:
         boot = answer.fields.get("boot")
@@ -129,20 +148,31 @@ class Link:
         self.up = False
 
     def fail(self, error: LaybyError) -> None:
+        """It is over: everybody is told, also when telling one of them goes wrong."""
+        self.failure = error
         self.disconnected()
         for part in list(self._parts):
-            part.fail(error)
+            try:
+                part.fail(error)
+            except Exception:
+                self.after.append(partial(log.exception, "telling the end of a connection"))
 
     def advance(self, now: float) -> float:
         """Let every part do what is due; returns the next deadline."""
         for part in list(self._parts):
             part.advance(now)
+        if self._unsendable:
+            self._refuse_unsendable(now)
+            return now  # what they do about it is due at once
         return min((part.deadline() for part in self._parts), default=NEVER)
 
     def run_after(self) -> None:
         """Calls into users' code and logs: never under a lock."""
-        while self.after:
-            call = self.after.popleft()
+        while True:
+            try:
+                call = self.after.popleft()
+            except IndexError:  # another thread may be at it, once the I/O thread has ended
+                return
             try:
                 call()
             except Exception:

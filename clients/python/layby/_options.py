@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypedDict
 
 from layby._desk import OnError
+from layby._given import as_name
 from layby._session import Terms
 from layby._units import Seconds, Start, as_seconds, as_start
 from layby.message import Message
@@ -30,8 +31,8 @@ class Options(TypedDict, total=False):
 def as_terms(topics: tuple[str, ...], group: str, name: str, jobs: int, options: Options) -> Terms:
     lease = options.get("lease")
     return Terms(
-        group=group,
-        topics=topics,
+        group=as_name(group, "group"),
+        topics=tuple(as_name(topic, "topic") for topic in topics),
         name=name,
         start=as_start(options.get("start", "earliest")),
         lease_s=None if lease is None else as_seconds(lease),

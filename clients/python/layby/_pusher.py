@@ -6,6 +6,8 @@ of a new id, and the bound on bytes. Must never know futures, threads or sockets
 
 from __future__ import annotations
 
+from functools import partial
+
 from layby._link import Link
 from layby._sequence import Done, Limits, Lone, Number, Push, Sequence
 from layby.errors import Closed, LaybyError, OutcomeUnknown
@@ -117,16 +119,20 @@ class Pusher:
     def fail(self, error: LaybyError) -> None:
         """Give up what is not confirmed."""
         for sequence in (self._current, *self._left):
-            sequence.fail_all(_abandoned)
+            sequence.fail_all(partial(_abandoned, error))
 
     def close(self) -> None:
         self.fail(Closed("the client was closed"))
         self._link.leave(self)
 
 
-def _abandoned(push: Push) -> LaybyError:
+def _abandoned(error: LaybyError, push: Push) -> LaybyError:
     if push.maybe_stored:
-        return OutcomeUnknown("the client was closed before the push was confirmed")
+        unknown = OutcomeUnknown(f"the push is not confirmed: {error}")
+        unknown.__cause__ = error
+        return unknown
     if push.refusal is not None:
         return push.refusal
-    return Closed("the client was closed before the push was sent")
+    closed = Closed(f"the push was not sent: {error}")
+    closed.__cause__ = error
+    return closed

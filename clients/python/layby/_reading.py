@@ -54,11 +54,18 @@ class Reading:
             "from": self._next,
             "limit": LIMIT,
             "bytes": BYTES,
-            "wait_ms": int(WAIT_S * 1e3),
+            "wait_ms": int(WAIT_S * 1e3) if self._is_placed else 0,
         }
         if self._until is not None:
             fields["until"] = self._until
         self._request = self._requests.ask("read", fields, now + WAIT_S + GRACE_S, self._answered)
+
+    @property
+    def _is_placed(self) -> bool:
+        """`latest`, and a time to come, are wherever the log ends when they are asked for. Asked
+        for once more, over a new connection, they would be behind what came meanwhile; so the
+        first question does not wait, and every other is from a position."""
+        return isinstance(self._next, int) or self._next == "earliest"
 
     def take(self) -> Record | None:
         while self._pieces:

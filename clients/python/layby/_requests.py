@@ -1,7 +1,7 @@
 """Single questions and their answers: hello, read, and whatever an operator asks.
 
 Owns the requests that wait for one answer each. Must never know what they mean, but for one thing:
-which ones change nothing and may be sent twice.
+which ones may be sent twice, whatever others did between the two.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from layby.errors import LaybyError, OutcomeUnknown, TimedOut, Unreachable, refu
 Done = Callable[[Answer | LaybyError], object]
 
 SAFE = frozenset(
-    {
-        *("hello", "read", "goodbye", "status", "topics", "groups", "group", "parked"),
-        *("topic_delete", "group_set", "group_delete"),
-    }
+    {"hello", "read", "goodbye", "status", "topics", "groups", "group", "parked"},
 )
-"""Doing these twice is like doing them once, so a lost connection just sends them again."""
+"""A lost connection just sends these again. Nothing else: a `topic_delete` that was done, and comes
+once more, takes what was pushed and confirmed since with it; so with a group's progress, with the
+settings of whoever came later, and with messages that failed again since."""
 
 
 class _Request:
@@ -49,7 +48,10 @@ class Requests:
     def ask(
         self, op: str, fields: Fields, deadline: float, done: Done, block: Buffer | None = None
     ) -> int:
-        """`done` gets the answer, or the error; it must not block."""
+        """`done` gets the answer, or the error; it must not block. Raises what has ended the
+        connection: nobody would be there to call it."""
+        if self._link.failure is not None:
+            raise self._link.failure
         request = _Request(op, fields, block, deadline, done)
         request.id = self._link.claim(lambda answer, now: self._finish(request, _judged(answer)))
         self._waiting[request.id] = request

@@ -17,7 +17,7 @@ from layby._link import NEVER, Link
 from layby._pace import Pace
 from layby._progress import Progress
 from layby._queue import Queue
-from layby._settling import Lost, Settling
+from layby._settling import DIVISIBLE, Flight, Lost, Settling
 from layby._wire import Answer
 from layby.errors import LaybyError, UnknownGroup, refused
 
@@ -29,6 +29,8 @@ PARKED_S = 0.005
 be thrown away if the poll were replaced."""
 
 ANSWER_LEASES = 16
+SENDINGS_MAX = 8
+"""Of one poll are listened for: what was sent longer ago went with its connection."""
 WHY_PAUSES = {"nothing": 0.0, "replaced": 0.0, "taken back": 0.0, "restart grace": 0.05,
               "max out": 0.1}  # fmt: skip
 WHY_PAUSE = 1.0
@@ -49,13 +51,15 @@ class Terms(NamedTuple):
 
 
 class _Poll:
-    """The poll that is outstanding."""
+    """The poll that is outstanding. `ids` are its sendings, the last one last, each with an id of
+    its own: a broker that has the first still parked tells that one `replaced`, with the same n."""
 
-    __slots__ = ("asked", "deadline", "fields", "id", "idle", "n", "parked_at")
+    __slots__ = ("asked", "deadline", "fields", "flight", "idle", "ids", "n", "parked_at")
 
     def __init__(self, n: int, idle: int, asked: int, fields: dict[str, Any]) -> None:
         self.n = n
-        self.id = 0
+        self.ids: list[int] = []
+        self.flight: Flight | None = None
         self.idle = idle
         self.asked = asked
         self.fields = fields
@@ -78,7 +82,7 @@ class Session:
         self.unit = terms.unit
         self.waiting = 0
         self.filling = 0
-        self.failure: LaybyError | None = None
+        self.failure = link.failure
         self.stopped = False
         self.pace = Pace()
         self.settling = Settling(link, terms.group, lost)
@@ -158,7 +162,7 @@ class Session:
         asked = max(wanted - self.queue.messages, 1)
         if self._poll is not None:
             self._eager = self._eager and bool(self._poll.idle)  # it had nothing for prefetching
-            self._old_polls.add(self._poll.id)
+            self._old_polls.update(self._poll.ids)
         self._n += 1
         fields = {
             **self._fields,
@@ -173,24 +177,31 @@ class Session:
         self._place(_Poll(self._n, idle, asked, fields), now)
 
     def _place(self, poll: _Poll, now: float) -> None:
-        poll.id = self._link.claim(lambda answer, heard: self._answered(poll, answer, heard))
         if poll.idle:
             self.settling.leave(now)  # whoever is idle must not wait for a commit
-        elif entries := self.settling.ride(poll.id, now + WAIT_S + GRACE_S):
-            poll.fields["settle"] = entries
+        else:
+            poll.flight = self.settling.ride(now + WAIT_S + GRACE_S)
+        if poll.flight is not None:
+            poll.fields["settle"] = poll.flight.entries
         self._poll = poll
         self._send(poll, now)
 
     def _send(self, poll: _Poll, now: float) -> None:
+        request = self._link.claim(lambda said, heard: self._answered(poll, request, said, heard))
+        poll.ids.append(request)
+        if len(poll.ids) > SENDINGS_MAX:
+            self._link.drop(poll.ids.pop(0))
+        if poll.flight is not None:
+            poll.flight.ids.add(request)
         poll.parked_at = now + (0.0 if poll.idle else PARKED_S)
         poll.deadline = now + poll.fields["wait_ms"] / 1e3 + GRACE_S
-        self._link.send("poll", poll.id, poll.fields)
+        self._link.send("poll", request, poll.fields)
 
     def _take_back(self, now: float) -> None:
         """No more is wanted: what may be on its way returns to the others."""
         if self._poll is None:
             return
-        self._old_polls.add(self._poll.id)
+        self._old_polls.update(self._poll.ids)
         self._n += 1
         fields = {**self._fields, "n": self._n, "got": self._got, "messages": 0, "bytes": 0,
                   "wait_ms": 0}  # fmt: skip
@@ -198,28 +209,42 @@ class Session:
 
     # ---- answers
 
-    def _answered(self, poll: _Poll, answer: Answer, now: float) -> None:
-        self._link.drop(poll.id)
-        self._old_polls.discard(poll.id)
-        is_last = poll is self._poll
-        if is_last:  # whatever it says, it is over: the next one leaves in time
-            self._poll = None
-            self._not_before = now + RETRY_S
-        if answer.ok:
-            self.settling.heard(poll.id, entries(answer.fields, "refused"))
-        else:
-            self.settling.unheard(poll.id, answer, now)
-        if not is_last:
-            return  # a newer one took its place, so its leases are not ours
+    def _answered(self, poll: _Poll, request: int, answer: Answer, now: float) -> None:
+        self._link.drop(request)
+        self._old_polls.discard(request)
+        said_last = request == poll.ids[-1]
+        if not said_last:
+            poll.ids.remove(request)
+        is_current = poll is self._poll
+        if is_current and (said_last or not _says_nothing(answer)):
+            self._is_over(poll, now)  # whatever it says: the next one leaves in time
+        self._carried(request, answer, now)
+        if not is_current or self._poll is poll:
+            return  # a newer one took its place, so its leases are not ours; or it is sent again
         if not answer.ok:
-            self._refused(answer, now)
+            self._refused(poll, answer, now)
             return
         leases = self._leases_of(answer, now)
-        self._got = poll.n  # only now: leases that cannot be read go back as unheard
+        why = str(answer.fields.get("why", "nothing"))
+        if leases or why != "replaced":  # which is no answer to n: what n brings goes back unheard
+            self._got = poll.n  # only now: leases that cannot be read go back as unheard, too
         if leases:
             self._granted(poll, leases, now)
         else:
-            self._nothing(str(answer.fields.get("why", "nothing")), now)
+            self._nothing(why, now)
+
+    def _is_over(self, poll: _Poll, now: float) -> None:
+        """What its other sendings are told is the same, or nothing."""
+        for request in poll.ids:
+            self._link.drop(request)
+        self._poll = None
+        self._not_before = now + RETRY_S
+
+    def _carried(self, request: int, answer: Answer, now: float) -> None:
+        if answer.ok:
+            self.settling.heard(request, entries(answer.fields, "refused"), now)
+        else:
+            self.settling.unheard(request, answer, now)
 
     def _leases_of(self, answer: Answer, now: float) -> list[Lease]:
         boot = self._link.boot or 0
@@ -231,9 +256,10 @@ class Session:
             for grant, block in zip(grants, answer.blocks, strict=True)
         ]
 
-    def _refused(self, answer: Answer, now: float) -> None:
+    def _refused(self, poll: _Poll, answer: Answer, now: float) -> None:
+        """For what rode on it, perhaps: the next poll goes without."""
         refusal = refused(answer.fields)
-        if refusal.retryable:
+        if refusal.retryable or (poll.flight is not None and refusal.code in DIVISIBLE):
             self._not_before = now + (refusal.retry_ms / 1e3 or RETRY_S)
         else:
             self.fail(refusal)
@@ -293,6 +319,12 @@ class Session:
         """Leases are void: drop what is not started, it will be given again."""
         self.queue.clear()
         self.progress.rebooted()
+
+
+def _says_nothing(answer: Answer) -> bool:
+    """The next sending of the same poll may bring what this one did not."""
+    fields = answer.fields
+    return answer.ok and not entries(fields, "leases") and fields.get("why") != "deleted"
 
 
 def _standing_fields(terms: Terms, session: bytes) -> dict[str, Any]:

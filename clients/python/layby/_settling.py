@@ -25,7 +25,11 @@ RETRY_S = 0.1
 MAP_BUDGET = 40 << 10
 ENTRY_COST = 100
 PAIR_COST = 18
-REASON_BYTES = 1 << 10
+SENDINGS_MAX = 8
+"""Of one flight are listened for."""
+
+DIVISIBLE = frozenset({"bad_request", "too_large"})
+"""What is said of a request as a whole may be true of one of its entries only."""
 
 
 class _Kind(NamedTuple):
@@ -60,9 +64,10 @@ class Lost(NamedTuple):
 
 class Flight:
     """Entries that were sent together. `ids` are all requests that carried them; `own` are those
-    that carried nothing else, so that their answers may be dropped."""
+    that carried nothing else, so that their answers may be dropped. `rest` are parts of it that
+    are still to be sent, since the whole was refused."""
 
-    __slots__ = ("done", "entries", "ids", "leases", "own", "resend_at")
+    __slots__ = ("done", "entries", "ids", "leases", "own", "resend_at", "rest")
 
     def __init__(self, entries: list[dict[str, Any]], leases: dict[bytes, Lease]) -> None:
         self.entries = entries
@@ -70,6 +75,7 @@ class Flight:
         self.ids: set[int] = set()
         self.own: set[int] = set()
         self.resend_at = NEVER
+        self.rest: list[list[dict[str, Any]]] = []
         self.done: list[Callable[[], object]] = []
 
 
@@ -127,14 +133,13 @@ class Settling:
 
     # ---- out
 
-    def ride(self, request: int, resend_at: float) -> list[dict[str, Any]]:
-        """Entries for a poll that is being sent now."""
+    def ride(self, resend_at: float) -> Flight | None:
+        """What goes with a poll that is being sent now; each sending adds its id."""
         if not self._noted:
-            return []
+            return None
         flight = self._gather()
-        flight.ids.add(request)
         flight.resend_at = resend_at
-        return flight.entries
+        return flight
 
     def leave(self, now: float) -> None:
         """Send all that is noted in requests of their own."""
@@ -150,6 +155,8 @@ class Settling:
 
     def _send(self, flight: Flight, now: float) -> None:
         request = self._link.claim(lambda answer, now: self._answered(request, answer, now))
+        if len(flight.own) == SENDINGS_MAX:
+            self._unlisten(flight, {min(flight.own)})
         flight.ids.add(request)
         flight.own.add(request)
         flight.resend_at = now + RESEND_S
@@ -180,7 +187,7 @@ class Settling:
             pieces = groups.get(note.kind)
             if pieces is None:
                 pieces = groups[note.kind] = []
-                budget -= ENTRY_COST + len(note.kind.reason)
+                budget -= ENTRY_COST + len(note.kind.reason.encode())
             if pieces and pieces[-1][1] == note.first:
                 pieces[-1] = (pieces[-1][0], note.after)
             else:
@@ -202,29 +209,49 @@ class Settling:
     def _answered(self, request: int, answer: Answer, now: float) -> None:
         self._link.drop(request)
         if answer.ok:
-            self.heard(request, entries(answer.fields, "refused"))
+            self.heard(request, entries(answer.fields, "refused"), now)
         else:
             self.unheard(request, answer, now)
 
-    def heard(self, request: int, rejected: Sequence[Fields]) -> None:
+    def heard(self, request: int, rejected: Sequence[Fields], now: float) -> None:
         """The answer to `request` says that all it carried is durable, but for `rejected`."""
         for flight in [each for each in self._flights if request in each.ids]:
             lost = _lost(rejected, flight.leases)
-            self._end(flight)
+            self._go_on(flight, now)
             if lost:
                 self._lost(lost)
 
     def unheard(self, request: int, answer: Answer, now: float) -> None:
-        """The request was refused as a whole."""
+        """The request was refused as a whole. What cannot be taken is searched for by halves, so
+        that it is lost alone. Of several sendings the last one counts."""
         refusal = refused(answer.fields)
         for flight in [each for each in self._flights if request in each.ids]:
             flight.ids.discard(request)
-            if refusal.retryable or flight.ids:
+            if refusal.retryable or any(later > request for later in flight.ids):
                 flight.resend_at = now + (refusal.retry_ms / 1e3 or RETRY_S)
-                continue
+            elif refusal.code in DIVISIBLE and len(flight.entries) > 1:
+                half = len(flight.entries) // 2
+                flight.rest += [flight.entries[half:], flight.entries[:half]]
+                self._go_on(flight, now)
+            else:
+                rejected = [{**entry, "code": refusal.code} for entry in flight.entries]
+                self._go_on(flight, now)
+                self._lost(_lost(rejected, flight.leases))
+
+    def _go_on(self, flight: Flight, now: float) -> None:
+        if not flight.rest:
             self._end(flight)
-            rejected = [{**entry, "code": refusal.code} for entry in flight.entries]
-            self._lost(_lost(rejected, flight.leases))
+            return
+        self._unlisten(flight, set(flight.ids))
+        flight.entries = flight.rest.pop()
+        self._send(flight, now)
+
+    def _unlisten(self, flight: Flight, requests: set[int]) -> None:
+        """Whatever is still said of these says nothing of the flight."""
+        for request in requests & flight.own:
+            self._link.drop(request)
+        flight.ids -= requests
+        flight.own -= requests
 
     def _end(self, flight: Flight) -> None:
         del self._flights[flight]
@@ -278,10 +305,3 @@ def _items(entry: Fields, leases: dict[bytes, Lease]) -> Iterator[Lost]:
         for first, last in zip(spans[::2], spans[1::2], strict=True):
             for index in lease.indexes(first, last):
                 yield Lost(lease, index, code)
-
-
-def cut_reason(reason: str) -> str:
-    """At most REASON_BYTES of UTF-8, never in the middle of a character."""
-    if len(reason) * 4 <= REASON_BYTES:
-        return reason
-    return reason.encode(errors="replace")[:REASON_BYTES].decode(errors="ignore")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from layby._block import Buffer
+from layby._block import NUMBER_END, Buffer
 
 Data = bytes | bytearray | memoryview | str
 Seconds = float | timedelta
@@ -21,7 +19,10 @@ def as_bytes(data: Data) -> bytes:
     if isinstance(data, bytes):
         return data
     if isinstance(data, str):
-        return data.encode()
+        try:
+            return data.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"text that is not valid UTF-8 ({error}): hand in bytes") from None
     if isinstance(data, bytearray | memoryview):
         return bytes(data)
     raise TypeError(f"a message is bytes or str, not {type(data).__name__}")
@@ -37,34 +38,29 @@ def as_deadline(timeout: Seconds | None, now: float) -> float:
 
 def as_time_us(time: When) -> int:
     if isinstance(time, datetime):
-        if time.tzinfo is None:
-            raise ValueError("a datetime needs a time zone")
-        span = time - datetime(1970, 1, 1, tzinfo=UTC)
-        return span // timedelta(microseconds=1)
-    return round(time * 1e6)
+        us = _since_1970(time)
+    elif math.isfinite(time):
+        us = round(time * 1e6)
+    else:
+        raise ValueError(f"{time} is not a time")
+    if not 0 <= us < NUMBER_END:
+        raise ValueError(f"{time} is not a time from 1970 on and before 2255, in seconds")
+    return us
+
+
+def _since_1970(time: datetime) -> int:
+    if time.tzinfo is None:
+        raise ValueError("a datetime needs a time zone")
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def as_start(start: Start) -> str | int | dict[str, int]:
     """As it stands in a poll or a read."""
     if isinstance(start, datetime):
-        return {"time_us": as_time_us(start)}
+        return {"time_us": max(_since_1970(start), 0)}
     if isinstance(start, str) and start not in ("earliest", "latest"):
         raise ValueError('start is "earliest", "latest", a position (int) or a datetime')
     return start
-
-
-def message_fields(
-    data: bytes, key: Data | None, headers: Mapping[str, str] | None, timestamp: When | None
-) -> dict[str, Any]:
-    """A lone push's own fields."""
-    fields: dict[str, Any] = {"data": data}
-    if key:
-        fields["key"] = as_bytes(key)
-    if headers:
-        fields["headers"] = dict(headers)
-    if timestamp is not None:
-        fields["timestamp_us"] = as_time_us(timestamp)
-    return fields
 
 
 def size_of(frame: Buffer) -> int:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from layby._desk import Desk
+from layby._given import as_delay_ms
 from layby._lease import ACK, DEFER, REJECT, RELEASE, Run
-from layby._units import Seconds, as_seconds
+from layby._units import Seconds
 from layby.message import Message
 
 
@@ -57,7 +58,7 @@ class Batch:
         self._desk.fail_rest(self._runs, reason)
 
     def defer(self, delay: Seconds = 0.0, reason: str = "") -> None:
-        self._desk.settle_rest(self._runs, DEFER, reason, round(as_seconds(delay) * 1e3))
+        self._desk.settle_rest(self._runs, DEFER, reason, as_delay_ms(delay))
 
     def release(self) -> None:
         self._desk.settle_rest(self._runs, RELEASE)

@@ -17,6 +17,7 @@ from layby import _exit, _fork
 from layby._batcher import BLOCK_BYTES
 from layby._desk import OnError
 from layby._direct import Direct
+from layby._given import as_name, message_fields
 from layby._hello import as_limits, check_size, client_fields, default_name
 from layby._hub import Giver, Hub
 from layby._options import PREFETCH_BYTES, OnLost, Options, as_terms
@@ -31,7 +32,6 @@ from layby._units import (
     as_deadline,
     as_seconds,
     as_start,
-    message_fields,
 )
 from layby._wire import Answer
 from layby.answer import Response
@@ -61,7 +61,7 @@ class Client:
 
     def __init__(self, endpoint: str, name: str | None = None) -> None:
         self.endpoint = endpoint
-        self.name = name if name is not None else default_name()
+        self.name = default_name() if name is None else as_name(name, "name")
         self.server: dict[str, Any] = {}
         self._born = _fork.generation
         self._closed = False
@@ -84,6 +84,13 @@ class Client:
             _fork.check(self._born)
         if self._closed:
             raise Closed("the client is closed")
+        if self._hub.link.failure is not None:
+            raise self._hub.link.failure
+
+    def _check_wait(self) -> None:
+        """Before a call that waits for the I/O thread."""
+        self._check()
+        self._io.may_wait()
 
     # ---- pushing
 
@@ -99,7 +106,8 @@ class Client:
     ) -> int:
         """Returns the position once the message is durable. Resent inside `timeout` under the same
         number, so that it is stored once; then raises OutcomeUnknown (see `push_again`)."""
-        self._check()
+        self._check_wait()
+        as_name(topic, "topic")
         body = as_bytes(data)
         check_size(body, self._hub.limits)
         lone = Lone(message_fields(body, key, headers, timestamp))
@@ -117,8 +125,9 @@ class Client:
         future: Future[int] = Future()
         done = partial(self._resolve, future)
         with self._io.lock:
-            if self._closed:
-                raise _closed_early(begun)
+            over = self._hub.link.failure
+            if self._closed or over is not None:
+                raise _closed_early(begun) from over
             if begun is None:
                 self._pusher.add(topic, lone, 1, size, deadline, done)
             else:
@@ -129,10 +138,11 @@ class Client:
     def push_again(self, error: OutcomeUnknown, *, timeout: Seconds = 30.0) -> int:
         """Resend the push whose outcome is unknown, and all unconfirmed before it, under the
         numbers they had: what was stored is not stored again."""
-        self._check()
+        self._check_wait()
         future: Future[int] = Future()
         done = partial(self._resolve, future)
         with self._io.lock:
+            self._check()
             deadline = as_deadline(timeout, self._io.clock())
             if not self._pusher.add_again(error, deadline, done):
                 raise ValueError("this error is not of a push, or it was pushed again before")
@@ -153,6 +163,7 @@ class Client:
     ) -> Producer:
         """For many messages: they are gathered in blocks, many under way at a time."""
         self._check()
+        as_name(topic, "topic")
         return Producer(self._hub, topic, block_bytes=block_bytes, linger=linger, timeout=timeout)
 
     # ---- consuming
@@ -169,7 +180,8 @@ class Client:
         on_error: OnError = "continue",
         on_lost: OnLost | None = None,
     ) -> Consumer:
-        """Work on the messages of topics (names or patterns with *) as a member of a group."""
+        """Work on the messages of topics (names or patterns with *) as a member of a group.
+        `on_lost` runs on the I/O thread: calls that wait raise RuntimeError there."""
         options = Options(
             start=start, prefetch=prefetch, prefetch_bytes=prefetch_bytes, lease=lease,
             idle_timeout=idle_timeout, on_error=on_error, on_lost=on_lost,
@@ -211,6 +223,7 @@ class Client:
         """Messages without a group: takes no work, settles nothing. Ends before position `until`,
         when nothing came for `idle_timeout`, or by `stop()`."""
         self._check()
+        topics = tuple(as_name(topic, "topic") for topic in topics)
         return Reader(self._hub, topics, as_start(start), until, idle_timeout)
 
     def stop(self) -> None:
@@ -225,7 +238,8 @@ class Client:
     ) -> Response:
         """Any operation of the protocol: its answer's fields, and `.blocks`. Raises Refused,
         TimedOut (of what changes nothing), OutcomeUnknown (of the rest) or Unreachable."""
-        self._check()
+        self._check_wait()
+        block = None if block is None else as_bytes(block)
         future: Future[Answer] = Future()
         done = partial(self._resolve, future)
         with self._io.lock:
@@ -241,6 +255,7 @@ class Client:
         if self._closed:
             return
         _fork.check(self._born)
+        self._io.may_wait()
         deadline = as_deadline(timeout, self._io.clock())
         for taker in list(self._hub.takers):
             taker.close(max(0.0, deadline - self._io.clock()))

@@ -22,7 +22,7 @@ from layby._session import Session, Terms
 from layby._settling import Flight, Lost
 from layby._units import Seconds, as_deadline, as_seconds
 from layby.batch import Batch
-from layby.errors import TimedOut
+from layby.errors import Closed, TimedOut
 from layby.message import Message
 
 log = logging.getLogger("layby")
@@ -80,6 +80,7 @@ class Consumer:
         """The next message for this hand; StopIteration when there will be none."""
         if self._born != _fork.generation:
             _fork.check(self._born)
+        self._io.may_wait()
         with self._cond:
             now = self._io.clock()
             session = self._session
@@ -136,6 +137,7 @@ class Consumer:
 
     def next_batch(self, hand: Hand, max_messages: int, max_bytes: int, max_wait_s: float) -> Batch:
         _fork.check(self._born)
+        self._io.may_wait()
         with self._cond:
             now = self._io.clock()
             session = self._session
@@ -198,6 +200,7 @@ class Consumer:
     def flush(self, timeout: Seconds | None = None) -> None:
         """Returns when every outcome given so far is durable; raises TimedOut."""
         _fork.check(self._born)
+        self._io.may_wait()
         deadline = as_deadline(timeout, self._io.clock())
         with self._cond:
             self._wait_settled(self._send_all(), deadline)
@@ -214,6 +217,8 @@ class Consumer:
             self._wait_until(deadline, "outcomes are not durable yet")
 
     def _wait_until(self, deadline: float, what: str) -> None:
+        if self._link.failure is not None:
+            raise self._link.failure
         left = deadline - self._io.clock()
         if left <= 0:
             raise TimedOut(what)
@@ -223,6 +228,7 @@ class Consumer:
         """Send outcomes, release what has none, say goodbye."""
         if self._closed:
             return
+        self._io.may_wait()
         self._stopped = True
         session = self._session
         self._desk.settle_rest(list(session.progress.out), RELEASE)
@@ -233,7 +239,7 @@ class Consumer:
             try:
                 if self._link.up or not session.settling.empty:
                     self._say_goodbye(deadline)
-            except TimedOut:
+            except (TimedOut, Closed):
                 log.warning("leaving group %s: not everything was confirmed", self.group)
             finally:
                 session.leave()

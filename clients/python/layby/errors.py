@@ -65,11 +65,14 @@ class OutcomeUnknown(LaybyError):
     code = "outcome_unknown"
     retryable = True
     hint = "client.push_again(error) resends a push under its old number, so it is stored once."
+    hint_else = "Look whether it was done; done twice, it would also be done to what came since."
 
     def __init__(
         self, text: str = "", *, sequence: PushSequence | None = None, push: Push | None = None
     ) -> None:
         super().__init__(text)
+        if push is None:
+            self.hint = self.hint_else
         self._sequence = sequence
         self._push = push
 
@@ -124,6 +127,13 @@ class Closed(LaybyError):
     """It is closed."""
 
     code = "closed"
+
+
+def closed_by(text: str, error: BaseException) -> Closed:
+    """It was not closed by its user: what went wrong is the cause."""
+    closed = Closed(f"{text}: {error!r}")
+    closed.__cause__ = error
+    return closed
 
 
 class Forked(LaybyError):

@@ -6,8 +6,9 @@ from __future__ import annotations
 from types import TracebackType
 
 from layby._desk import Desk
+from layby._given import as_delay_ms
 from layby._lease import ACK, DEFER, FAIL, REJECT, RELEASE, Failure, Piece, Run
-from layby._units import Seconds, as_seconds
+from layby._units import Seconds
 
 __all__ = ["Failure", "Message", "Record"]
 
@@ -112,8 +113,8 @@ class Message(Record):
         self._desk.settle(self._run, self._index, FAIL, reason)
 
     def defer(self, delay: Seconds = 0.0, reason: str = "") -> None:
-        """Later: to the defer queue, not counted."""
-        self._desk.settle(self._run, self._index, DEFER, reason, round(as_seconds(delay) * 1e3))
+        """Later, by 366 days at most: to the defer queue, not counted."""
+        self._desk.settle(self._run, self._index, DEFER, reason, as_delay_ms(delay))
 
     def release(self) -> None:
         """Not now, not here: back to the front of its lane, not counted."""
@@ -125,7 +126,7 @@ class Message(Record):
 
     def extend(self, seconds: Seconds) -> None:
         """This one needs so much more time."""
-        self._desk.extend(self._run, self._index, as_seconds(seconds))
+        self._desk.extend(self._run, self._index, seconds)
 
     def __enter__(self) -> Message:
         return self

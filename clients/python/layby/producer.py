@@ -53,12 +53,17 @@ class Producer:
         self._failed: list[FailedBlock] = []
         self._pending: set[Push] = set()
         self._flushing = 0
+        self._held = 0
         self._closed = False
+        self._ended = False
+        self._failure: LaybyError | None = None
         self._born = _fork.generation
         with self._io.lock:
             self._pusher = Pusher(hub.link, hub.limits)
         hub.io.add_chore(self)
         hub.givers.add(self)
+        if hub.link.failure is not None:  # too late to be told as a chore
+            self._ended = True
 
     # ---- sending
 
@@ -72,33 +77,57 @@ class Producer:
     ) -> Future[int]:
         """Waits for room only. The future is that of the whole block: the position of its first
         message, once it is durable."""
-        _fork.check(self._born)
-        with self._mutex:
-            self._check_open()
-            for cut in self._batcher.add(data, key, headers, timestamp):
-                self._push(cut)
-            future = self._future()
-            if self._batcher.full:
-                self._push_open()
-            else:
-                self._linger()
+        self._check_call()
+        try:
+            with self._mutex:
+                self._check_open()
+                for cut in self._batcher.add(data, key, headers, timestamp):
+                    self._push(cut)
+                    self._check_open()
+                future = self._future()
+                if self._batcher.full:
+                    self._push_open()
+                else:
+                    self._linger()
+        finally:
+            if self._ended:
+                self._bury()
         return future
 
     def send_many(self, messages: Iterable[Data]) -> list[Future[int]]:
         """Many messages without keys; the futures of the blocks that hold them."""
-        _fork.check(self._born)
+        self._check_call()
         futures: list[Future[int]] = []
-        with self._mutex:
-            self._check_open()
-            futures += [self._push(cut) for cut in self._batcher.add_many(messages)]
-            if self._batcher.messages:
-                futures.append(self._future())
-                self._linger()
+        try:
+            with self._mutex:
+                self._check_open()
+                try:
+                    for cut in self._batcher.add_many(messages):
+                        futures.append(self._push(cut))
+                        self._check_open()
+                finally:  # also what came before a message that is none
+                    if self._batcher.messages:
+                        futures.append(self._future())
+                        self._linger()
+        finally:
+            if self._ended:
+                self._bury()
         return futures
 
+    def _check_call(self) -> None:
+        _fork.check(self._born)
+        self._io.may_wait()
+
     def _check_open(self) -> None:
+        if self._ended:
+            raise self._over or Closed
+
+    @property
+    def _over(self) -> LaybyError | None:
+        """Why nothing is taken any more."""
         if self._closed:
-            raise Closed("the producer is closed")
+            return Closed("the producer is closed")
+        return self._failure or self._link.failure
 
     def _future(self) -> Future[int]:
         if self._open is None:
@@ -112,10 +141,10 @@ class Producer:
             self._due = now + self._linger_s if self._pending else now
             self._io.wake()
 
-    def _push_open(self) -> None:
+    def _push_open(self, wait: bool = True) -> None:
         cut = self._batcher.close()
         if cut is not None:
-            self._push(cut)
+            self._push(cut, wait)
 
     def _push(self, cut: Cut, wait: bool = True) -> Future[int]:
         """Takes the open future: the block that leaves is the one it belongs to. Whoever is
@@ -123,15 +152,23 @@ class Producer:
         future, self._open = self._future(), None
         self._due = math.inf
         with self._news:
+            self._held = cut.messages
             try:
-                while wait and not self._pusher.has_room and not self._closed:
+                while wait and not self._pusher.has_room and self._over is None:
                     self._news.wait()
             finally:
+                self._held = 0
                 self._add(cut, future)
         self._io.wake()
         return future
 
     def _add(self, cut: Cut, future: Future[int]) -> None:
+        over = cut.error or self._over
+        if over is not None:
+            lost = Push(self.topic, cut.block, cut.messages, len(cut.block), 0.0, _unset)
+            self._failed.append(FailedBlock(lost, over))
+            self._link.after.append(partial(_resolve, future, over))
+            return
         deadline = self._io.clock() + self._timeout_s
         push = self._pusher.add(
             self.topic, cut.block, cut.messages, len(cut.block), deadline, _unset
@@ -158,23 +195,39 @@ class Producer:
     def run(self, now: float) -> None:
         """The open block has waited long enough."""
         if not self._mutex.acquire(blocking=False):
-            self._due = now + self._linger_s  # somebody is adding to it just now
+            self._due = now + min(self._linger_s, LINGER_S)  # somebody is adding to it just now
             return
         try:
-            cut = self._batcher.close()
-            if cut is not None:
-                self._push(cut, wait=False)
+            self._due = math.inf  # nothing may be open: then nobody else would say so
+            self._push_open(wait=False)
         finally:
             self._mutex.release()
+
+    def fail(self, error: LaybyError) -> None:
+        """What is not sent never will be; nothing more is taken."""
+        self._failure = error
+        self._ended = True
+        self._bury()
+
+    def _bury(self) -> None:
+        """Nobody takes the open block any more: whoever waits for it is told. Whoever has the
+        mutex just now comes by here when it is free."""
+        if self._mutex.acquire(blocking=False):
+            try:
+                self._push_open(wait=False)
+            finally:
+                self._mutex.release()
+        self._link.run_after()
 
     # ---- the end
 
     def flush(self, timeout: Seconds | None = None) -> None:
         """Returns when everything sent so far is durable; raises PushFailed, or TimedOut."""
-        _fork.check(self._born)
-        with self._mutex:
-            self._push_open()
+        self._check_call()
         deadline = as_deadline(timeout, self._io.clock())
+        self._close_open(deadline)
+        if self._ended:
+            self._bury()
         with self._news:
             self._flushing += 1
             try:
@@ -184,6 +237,18 @@ class Producer:
             failed, self._failed = self._failed, []
         if failed:
             raise PushFailed(failed)
+
+    def _close_open(self, deadline: float) -> None:
+        """Whoever waits for room in `send` has the mutex meanwhile, however long that takes."""
+        left = deadline - self._io.clock()
+        if left == math.inf:
+            self._mutex.acquire()
+        elif not self._mutex.acquire(timeout=max(0.0, left)):
+            raise TimedOut("another thread still waits for room; its messages are not confirmed")
+        try:
+            self._push_open(wait=False)
+        finally:
+            self._mutex.release()
 
     def _wait_for(self, pushes: set[Push], deadline: float) -> None:
         while not pushes.isdisjoint(self._pending):
@@ -196,7 +261,7 @@ class Producer:
     def unconfirmed(self) -> int:
         """Messages that are not known to be durable."""
         with self._io.lock:
-            return self._pusher.messages + self._batcher.messages
+            return self._pusher.messages + self._batcher.messages + self._held
 
     def close(self, timeout: Seconds | None = None) -> None:
         """Flush, then give up what is not confirmed (after `timeout`, if any)."""
@@ -205,13 +270,14 @@ class Producer:
         try:
             self.flush(timeout)
         finally:
-            self._closed = True
+            self._closed = self._ended = True
             self._io.drop_chore(self)
             self._hub.givers.discard(self)
             with self._news:
                 self._pusher.close()
                 self._news.notify_all()
             self._io.wake()
+            self._bury()
 
     def __enter__(self) -> Producer:
         return self

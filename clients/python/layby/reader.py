@@ -45,6 +45,7 @@ class Reader:
     def __next__(self) -> Record:
         if self._born != _fork.generation:
             _fork.check(self._born)
+        self._io.may_wait()
         with self._cond:
             record = None if self._stopped else self._reading.take()
             if record is None:

@@ -23,6 +23,8 @@ def test_headers() -> None:
     assert params.HEADER.convert("a=b=c", None, None) == ("a", "b=c")
     with pytest.raises(click.BadParameter, match="name=value"):
         params.HEADER.convert("a", None, None)
+    with pytest.raises(click.BadParameter, match="UTF-8"):
+        params.HEADER.convert("k=caf\udce9", None, None)
 
 
 def test_from() -> None:
@@ -35,5 +37,8 @@ def test_from() -> None:
 def test_a_duration_lasts() -> None:
     assert params.DURATION.convert("1m", None, None) == 60.0
     assert params.DELAY.convert("0s", None, None) == 0.0
+    assert params.DEFER_DELAY.convert("366d", None, None) == 366 * 86_400
+    with pytest.raises(click.BadParameter, match="366 days"):
+        params.DEFER_DELAY.convert("367d", None, None)
     with pytest.raises(click.BadParameter, match="longer"):
         params.DURATION.convert("0s", None, None)

@@ -91,3 +91,32 @@ class Consuming:
 
     def settles(self) -> list[dict]:
         return self.broker.ops("settle")
+
+
+# ---- what tests of outcomes begin with
+
+
+def taken(count: int, **options) -> tuple[Consuming, list]:
+    it = Consuming(prefetch=1_000, **options)
+    it.publish(*(b"%d" % n for n in range(count)))
+    it.session.waiting = 0
+    it.world.run()
+    return it, [it.take() for _ in range(count)]
+
+
+def sent(it: Consuming) -> list[tuple]:
+    it.world.pass_time(0.01)
+    return [(kind, ranges) for kind, ranges, _ in it.broker.settled]
+
+
+def entries(it: Consuming, kind: str) -> list[dict]:
+    it.world.pass_time(0.01)
+    return [entry for outcome, _, entry in it.broker.settled if outcome == kind]
+
+
+def batch_of(count: int, **options):
+    it = Consuming(prefetch=1_000, **options)
+    it.publish(*(b"%d" % n for n in range(count)))
+    it.session.waiting = 0
+    it.world.run()
+    return it, it.take_batch()

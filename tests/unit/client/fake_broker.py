@@ -31,6 +31,7 @@ class FakeBroker:
         self.grant_fields: dict = {}
         self.hand_back_ms = 30
         self.lost: dict[int, str] = {}
+        self.bad: set[int] = set()
         self._lease = 0
 
     # ---- what tests tell it
@@ -71,6 +72,9 @@ class FakeBroker:
         if refusal is not None:
             text = {k: v for k, v in request.items() if k in ("producer", "seq")}
             return [self._answer(request, ok=False, fault="ours", **text, **refusal)]
+        if self._has_bad(request):
+            fields = {"code": "bad_request", "fault": "yours", "retryable": False, "retry_ms": 0}
+            return [self._answer(request, ok=False, text="delay_ms: too long", **fields)]
         block = bytes(frames[1]) if len(frames) > 1 else None
         return getattr(self, f"_{op}")(request, block)
 
@@ -79,6 +83,11 @@ class FakeBroker:
             found = self.refusals.popleft()
             return {"retry_ms": 0, "text": found["code"], **found}
         return None
+
+    def _has_bad(self, request: dict) -> bool:
+        """One entry that makes no sense has all of them refused."""
+        ranges = [entry["ranges"] for entry in request.get("settle", ())]
+        return any(low in self.bad for each in ranges for low in each)
 
     def _answer(self, request: dict, frames: tuple = (), **fields) -> list[bytes]:
         head = {"ok": True, "boot": self.boot, **fields}
@@ -132,13 +141,16 @@ class FakeBroker:
     def _poll(self, request: dict, block: bytes | None) -> list[list[bytes]]:
         refused = self._apply(request.get("settle", ()))
         session = self.sessions.setdefault(request["session"], {"parked": None, "given": []})
+        said = session.get("said")
+        if said is not None and said[0] == request["n"]:
+            return [self._answer(request, said[1], **said[2], refused=refused)]
         for n, grants in reversed(session["given"]):
             if request["got"] < n < request["n"]:
                 self.live.extendleft(reversed(grants))
         session["given"].clear()
         answers = []
         parked, session["parked"] = session["parked"], None
-        if parked is not None and parked["n"] != request["n"]:
+        if parked is not None:
             answers.append(self._empty(parked, "replaced"))
         if request["messages"] == 0:
             return [*answers, self._empty(request, "taken back", refused)]
@@ -187,14 +199,9 @@ class FakeBroker:
                 self.live.appendleft((first + take, topic, rest, messages - take))
             left -= take
         self.sessions[poll["session"]]["given"].append((poll["n"], given))
-        return self._answer(
-            poll,
-            tuple(blocks),
-            n=poll["n"],
-            leases=leases,
-            refused=poll["refused"],
-            hand_back_ms=self.hand_back_ms,
-        )
+        fields = {"n": poll["n"], "leases": leases, "hand_back_ms": self.hand_back_ms}
+        self.sessions[poll["session"]]["said"] = (poll["n"], tuple(blocks), fields)
+        return self._answer(poll, tuple(blocks), **fields, refused=poll["refused"])
 
     def _settle(self, request: dict, block: bytes | None) -> list[list[bytes]]:
         return [self._answer(request, refused=self._apply(request["settle"]))]
@@ -219,6 +226,8 @@ class FakeBroker:
 
     def _read(self, request: dict, block: bytes | None) -> list[list[bytes]]:
         start = request["from"] if isinstance(request["from"], int) else 1
+        if request["from"] == "latest" or isinstance(request["from"], dict):
+            start = len(self.log) + 1
         until = request.get("until", len(self.log) + 1)
         wanted = self.log[start - 1 : until - 1][: request["limit"]]
         if not wanted:

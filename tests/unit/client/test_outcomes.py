@@ -9,26 +9,7 @@ from datetime import timedelta
 import pytest
 
 from layby.errors import AlreadySettled
-from tests.unit.client.consuming import Consuming
-
-
-def taken(count: int, **options) -> tuple[Consuming, list]:
-    it = Consuming(prefetch=1_000, **options)
-    it.publish(*(b"%d" % n for n in range(count)))
-    it.session.waiting = 0
-    it.world.run()
-    return it, [it.take() for _ in range(count)]
-
-
-def sent(it: Consuming) -> list[tuple]:
-    it.world.pass_time(0.01)
-    return [(kind, ranges) for kind, ranges, _ in it.broker.settled]
-
-
-def entries(it: Consuming, kind: str) -> list[dict]:
-    it.world.pass_time(0.01)
-    return [entry for outcome, _, entry in it.broker.settled if outcome == kind]
-
+from tests.unit.client.consuming import Consuming, batch_of, entries, sent, taken
 
 # ---- on their way
 
@@ -256,14 +237,6 @@ def test_on_error_is_one_of_two():
 
 
 # ---- with batch
-
-
-def batch_of(count: int, **options):
-    it = Consuming(prefetch=1_000, **options)
-    it.publish(*(b"%d" % n for n in range(count)))
-    it.session.waiting = 0
-    it.world.run()
-    return it, it.take_batch()
 
 
 def test_leaving_a_batch_acks_what_has_no_outcome():

@@ -7,7 +7,7 @@ import pytest
 from layby import _block
 from layby._pusher import Pusher
 from layby._sequence import Limits, Lone
-from layby.errors import Closed, OutcomeUnknown, StoreFull, TooLarge, Unreachable
+from layby.errors import BadRequest, Closed, OutcomeUnknown, StoreFull, TooLarge, Unreachable
 from tests.unit.client.world import World
 
 
@@ -111,6 +111,18 @@ def test_a_push_that_cannot_be_taken_leaves_its_id_to_the_confirmed(it):
     assert isinstance(it.results[b"b"], TooLarge)
     assert it.stored == [b"a", b"c"]
     assert len(it.producers()) == 2
+
+
+def test_a_push_that_cannot_be_encoded_fails_alone(it):
+    it.push(b"a")
+    it.pusher.add("app", Lone({"data": "\udce9"}), 1, 1, it.world.now + 30,
+                  lambda result: it.results.__setitem__(b"bad", result))  # fmt: skip
+    it.push(b"c")
+    it.world.run()
+    it.world.pass_time(1)
+    assert isinstance(it.results[b"bad"], BadRequest)
+    assert it.stored == [b"a", b"c"]
+    assert it.world.link.flight_bytes == 0
 
 
 def test_no_answer_in_time_is_unknown_for_it_and_what_follows(it):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from layby._reading import Reading
 from layby._requests import Requests
 from layby.errors import BadName
@@ -62,6 +64,21 @@ def test_no_answer_in_time_asks_again_and_a_refusal_ends_it():
     it.world.broker.refuse("read", "bad_name", retryable=False)
     it.all()
     assert isinstance(it.reading.failure, BadName)
+
+
+@pytest.mark.parametrize("start", ["latest", {"time_us": 1 << 52}])
+def test_a_lost_connection_skips_nothing(start):
+    it = Looking(start=start)
+    it.world.publish("app", block(b"before"))
+    assert it.all() == []
+    it.world.link.disconnected()
+    it.world.publish("app", block(b"in between"))
+    it.world.reconnect()
+    it.world.publish("app", block(b"after"))
+    assert it.all() == [b"in between", b"after"]
+    asked = [(read["from"], read["wait_ms"] > 0) for read in it.world.broker.ops("read")]
+    assert asked[:2] == [(start, False), (2, True)]
+    assert {place for place, _ in asked[1:]} <= {2, 3, 4}
 
 
 def test_stopping_drops_what_came():

@@ -82,6 +82,20 @@ def test_a_new_connection_repeats_what_changes_nothing_and_gives_up_the_rest(it)
     assert it.results[1].fields["state"] == "serving"
 
 
+@pytest.mark.parametrize("op", ["topic_delete", "group_delete", "group_set", "retry", "drop"])
+def test_what_destroys_is_never_sent_twice(it, op):
+    """Between the two others may have pushed, acked and set what the second would undo."""
+    it.world.broker.mute.add(op)
+    it.ask(op)
+    it.world.run()
+    it.world.reconnect()
+    it.ask(op, timeout=1)
+    it.world.pass_time(2)
+    assert [type(error) for error in it.results] == [OutcomeUnknown, OutcomeUnknown]
+    assert len(it.world.broker.ops(op)) == 2, "each question once"
+    assert "push" not in it.results[0].hint
+
+
 def test_what_was_never_sent_is_sent_once_there_is_a_connection(it):
     it.world.link.disconnected()
     it.ask("goodbye", session=b"s")

@@ -21,7 +21,7 @@ from layby._requests import Requests
 from layby._sequence import Limits
 from layby._socket import Context, Dealer
 from layby._units import Seconds
-from layby.errors import Closed
+from layby.errors import Closed, closed_by
 
 log = logging.getLogger("layby")
 
@@ -32,6 +32,9 @@ class Chore(Protocol):
     def due_at(self) -> float: ...
 
     def run(self, now: float) -> None: ...
+
+    def fail(self, error: Closed) -> None:
+        """It raised, or all has ended: it is not run again."""
 
 
 class LoopIo:
@@ -91,7 +94,7 @@ class LoopIo:
     def drain(self, seconds: float, done: Callable[[], bool]) -> None:
         """Without the loop, which is gone: turn by hand until it is done."""
         until = self.clock() + seconds
-        while not done() and self.clock() < until:
+        while not self._closed and not done() and self.clock() < until:
             self._step()
             self._link.after.clear()
             zmq.zmq_poll([(self._dealer.socket, zmq.POLLIN), (self._dealer.monitor, zmq.POLLIN)], 5)
@@ -109,14 +112,20 @@ class LoopIo:
             due, more = self._step()
         except Exception as error:
             log.exception("the I/O of a layby client stopped")
-            self._link.fail(Closed(f"the client's I/O stopped: {error!r}"))
-            self.close()
+            self._fail(closed_by("the client's I/O stopped", error))
             return
         finally:
             self._link.run_after()
         if more or self._link.after:
             self.wake()
         self._set_timer(due)
+
+    def _fail(self, failure: Closed) -> None:
+        """Whoever waits is told; whoever asks from now on finds it at the link."""
+        self._link.fail(failure)
+        for chore in list(self._chores):
+            self._fail_chore(chore, failure)
+        self.close()
 
     def _step(self) -> tuple[float, bool]:
         """One round; when the next is due, and whether there is more to do at once."""
@@ -136,9 +145,24 @@ class LoopIo:
         due = math.inf
         for chore in list(self._chores):
             if now >= chore.due_at():
-                chore.run(now)
+                self._run_chore(chore, now)
             due = min(due, chore.due_at())
         return due
+
+    def _run_chore(self, chore: Chore, now: float) -> None:
+        """What goes wrong there is over for it, and for nobody else."""
+        try:
+            chore.run(now)
+        except Exception as error:
+            log.exception("a part of a layby client stopped")
+            self._fail_chore(chore, closed_by("it stopped", error))
+
+    def _fail_chore(self, chore: Chore, failure: Closed) -> None:
+        self.drop_chore(chore)
+        try:
+            chore.fail(failure)
+        except Exception:
+            log.exception("telling a part of a layby client that it has stopped")
 
     def _receive(self) -> None:
         for _ in range(BURST):

@@ -15,6 +15,7 @@ from typing import Any, Unpack
 from layby import _exit, _fork
 from layby._batcher import BLOCK_BYTES
 from layby._desk import OnError
+from layby._given import as_name, message_fields
 from layby._hello import as_limits, check_size, client_fields, default_name
 from layby._options import PREFETCH_BYTES, OnLost, Options, as_terms
 from layby._pusher import Pusher
@@ -28,7 +29,6 @@ from layby._units import (
     as_deadline,
     as_seconds,
     as_start,
-    message_fields,
 )
 from layby.aio._io import Hub
 from layby.aio.consumer import Consumer
@@ -84,7 +84,7 @@ class Client:
 
     def __init__(self, endpoint: str, name: str | None = None) -> None:
         self.endpoint = endpoint
-        self.name = name if name is not None else default_name()
+        self.name = default_name() if name is None else as_name(name, "name")
         self.server: dict[str, Any] = {}
         self._born = _fork.generation
         self._closed = False
@@ -105,6 +105,8 @@ class Client:
             _fork.check(self._born)
         if self._closed:
             raise Closed("the client is closed")
+        if self._hub.link.failure is not None:
+            raise self._hub.link.failure
 
     # ---- pushing
 
@@ -120,6 +122,7 @@ class Client:
     ) -> int:
         """Returns the position once the message is durable; as in `layby.Client.push`."""
         self._check()
+        as_name(topic, "topic")
         body = as_bytes(data)
         check_size(body, self._hub.limits)
         lone = Lone(message_fields(body, key, headers, timestamp))
@@ -149,6 +152,7 @@ class Client:
     ) -> Producer:
         """For many messages: they are gathered in blocks, many under way at a time."""
         self._check()
+        as_name(topic, "topic")
         return Producer(self._hub, topic, block_bytes=block_bytes, linger=linger, timeout=timeout)
 
     # ---- consuming
@@ -206,6 +210,7 @@ class Client:
     ) -> Reader:
         """Messages without a group: takes no work, settles nothing."""
         self._check()
+        topics = tuple(as_name(topic, "topic") for topic in topics)
         return Reader(self._hub, topics, as_start(start), until, idle_timeout)
 
     def stop(self) -> None:
@@ -220,6 +225,7 @@ class Client:
     ) -> Response:
         """Any operation of the protocol; as in `layby.Client.request`."""
         self._check()
+        block = None if block is None else as_bytes(block)
         future: asyncio.Future[Any] = self._io.loop.create_future()
         deadline = as_deadline(timeout, self._io.clock())
         asked = self._hub.requests.ask(op, fields, deadline, partial(set_result, future), block)

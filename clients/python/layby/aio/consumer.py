@@ -20,7 +20,7 @@ from layby._units import Seconds, as_deadline, as_seconds
 from layby.aio._io import Bell, Hub
 from layby.batch import Batch
 from layby.consumer import GOODBYE_S
-from layby.errors import TimedOut
+from layby.errors import Closed, TimedOut
 from layby.message import Message
 
 log = logging.getLogger("layby")
@@ -191,6 +191,8 @@ class Consumer:
             await self._wait_until(deadline, "outcomes are not durable yet")
 
     async def _wait_until(self, deadline: float, what: str) -> None:
+        if self._hub.link.failure is not None:
+            raise self._hub.link.failure
         left = deadline - self._io.clock()
         if left <= 0:
             raise TimedOut(what)
@@ -207,7 +209,7 @@ class Consumer:
         try:
             if self._hub.link.up or not session.settling.empty:
                 await self._say_goodbye(as_deadline(timeout, self._io.clock()))
-        except TimedOut:
+        except (TimedOut, Closed):
             log.warning("leaving group %s: not everything was confirmed", self.group)
         finally:
             session.leave()

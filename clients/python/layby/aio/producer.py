@@ -48,6 +48,7 @@ class Producer:
         self._pending: set[Push] = set()
         self._flushing = 0
         self._closed = False
+        self._failure: LaybyError | None = None
         self._born = _fork.generation
         self._pusher = Pusher(hub.link, hub.limits)
         hub.io.add_chore(self)
@@ -83,19 +84,29 @@ class Producer:
         futures: list[asyncio.Future[int]] = []
         async with self._mutex:
             await self._room()
-            for cut in self._batcher.add_many(messages):
-                futures.append(self._push(cut))
-                await self._room()
-            if self._batcher.messages:
-                futures.append(self._future())
-                self._linger()
+            try:
+                for cut in self._batcher.add_many(messages):
+                    futures.append(self._push(cut))
+                    await self._room()
+            finally:  # also what came before a message that is none
+                if self._batcher.messages:
+                    futures.append(self._future())
+                    self._linger()
         return futures
 
     async def _room(self) -> None:
-        while not self._closed and not self._pusher.has_room:
+        while self._over is None and not self._pusher.has_room:
             await self._news.wait()
+        over = self._over
+        if over is not None:
+            raise over
+
+    @property
+    def _over(self) -> LaybyError | None:
+        """Why nothing is taken any more."""
         if self._closed:
-            raise Closed("the producer is closed")
+            return Closed("the producer is closed")
+        return self._failure or self._hub.link.failure
 
     def _future(self) -> asyncio.Future[int]:
         if self._open is None:
@@ -117,6 +128,12 @@ class Producer:
         """Takes the open future: the block that leaves is the one it belongs to."""
         future, self._open = self._future(), None
         self._due = math.inf
+        over = cut.error or self._over
+        if over is not None:
+            lost = Push(self.topic, cut.block, cut.messages, len(cut.block), 0.0, _unset)
+            self._failed.append(FailedBlock(lost, over))
+            set_result(future, over)
+            return future
         deadline = self._io.clock() + self._timeout_s
         push = self._pusher.add(
             self.topic, cut.block, cut.messages, len(cut.block), deadline, _unset
@@ -144,16 +161,22 @@ class Producer:
     def run(self, now: float) -> None:
         """The open block has waited long enough. Without an await nobody is half-way through
         adding to it."""
+        self._due = math.inf  # nothing may be open: then nobody else would say so
         self._push_open()
+
+    def fail(self, error: LaybyError) -> None:
+        """What is not sent never will be; nothing more is taken."""
+        self._failure = error
+        self._push_open()
+        self._news.ring()
 
     # ---- the end
 
     async def flush(self, timeout: Seconds | None = None) -> None:
         """Returns when everything sent so far is durable; raises PushFailed, or TimedOut."""
         _fork.check(self._born)
-        async with self._mutex:
-            self._push_open()
         deadline = as_deadline(timeout, self._io.clock())
+        await self._close_open(deadline)
         self._flushing += 1
         try:
             await self._wait_for(set(self._pending), deadline)
@@ -162,6 +185,16 @@ class Producer:
         failed, self._failed = self._failed, []
         if failed:
             raise PushFailed(failed)
+
+    async def _close_open(self, deadline: float) -> None:
+        """Whoever waits for room in `send` has the mutex meanwhile, however long that takes."""
+        left = deadline - self._io.clock()
+        try:
+            async with asyncio.timeout(None if left == math.inf else left), self._mutex:
+                self._push_open()
+        except TimeoutError:
+            text = "another task still waits for room; its messages are not confirmed"
+            raise TimedOut(text) from None
 
     async def _wait_for(self, pushes: set[Push], deadline: float) -> None:
         while not pushes.isdisjoint(self._pending):
@@ -186,6 +219,7 @@ class Producer:
             self._io.drop_chore(self)
             self._hub.givers.discard(self)
             self._pusher.close()
+            self._push_open()
             self._news.ring()
             self._io.wake()
 

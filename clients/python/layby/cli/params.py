@@ -15,6 +15,9 @@ import click
 
 from layby.cli import text
 
+DEFER_MAX_S = 366 * 86_400
+"""What the protocol allows."""
+
 _RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?")
 
 
@@ -38,6 +41,13 @@ def _positive_duration(word: str) -> float:
     seconds = text.parse_duration(word)
     if seconds <= 0:
         raise ValueError("must be longer than nothing")
+    return seconds
+
+
+def _defer_delay(word: str) -> float:
+    seconds = text.parse_duration(word)
+    if seconds > DEFER_MAX_S:
+        raise ValueError("must be 366 days at most")
     return seconds
 
 
@@ -67,11 +77,14 @@ def _header(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
     if not (name and equals):
         raise ValueError(f"{word!r} is not a header; write it like name=value")
+    if any("\ud800" <= char <= "\udfff" for char in word):
+        raise ValueError(f"{word!a} is not valid UTF-8; put such bytes into the data")
     return name, value
 
 
 DURATION = Parsed("duration", _positive_duration)
 DELAY = Parsed("duration", text.parse_duration)
+DEFER_DELAY = Parsed("duration", _defer_delay)
 SIZE = Parsed("size", text.parse_size)
 WHEN = Parsed("when", _when)
 FROM = Parsed("from", _from)

@@ -18,7 +18,7 @@ import click
 
 from layby.cli import trouble, verdict
 from layby.cli.app import Setup, Verb
-from layby.cli.params import DELAY, DURATION, WHEN
+from layby.cli.params import DEFER_DELAY, DELAY, DURATION, WHEN
 from layby.cli.process import KILL_AFTER, Ended, Process
 from layby.cli.stopping import stopping
 from layby.cli.trouble import Misused
@@ -51,7 +51,9 @@ class WorkVerb(Verb):
 )
 @click.option("--timeout", type=DURATION, help="Kill a run after this long; its message fails.")
 @click.option("--grace", type=DELAY, default="30s", help="How long SIGTERM waits for runs (30s).")
-@click.option("--defer-delay", type=DELAY, default="10s", help="Delay after an exit 75 (10s).")
+@click.option(
+    "--defer-delay", type=DEFER_DELAY, default="10s", help="Delay after an exit 75 (10s)."
+)
 @click.option("--start", type=WHEN, default="earliest", help="Where a new group begins.")
 @click.pass_context
 def work(
