@@ -30,6 +30,10 @@ LATE_US = 1_000_000
 BEHIND_US = 20_000
 """A turn this much behind lets the front-end drain its socket before any lease may end."""
 
+PATIENCE_S = 3_600.0
+"""A deadline further off is looked at again on the way: a wait has a limit in the interpreter, and
+the core's deadlines have none (a share of nothing is never filled)."""
+
 TURN_BYTES = 4 << 20
 TURN_EVENTS = 2_048
 """A turn takes no more than this, so that its appends stay one reasonable commit."""
@@ -135,7 +139,7 @@ class Scheduler:
     def _patience_s(self, deadline: int | None) -> float | None:
         if deadline is None or self._waits_for_drain:
             return None
-        return max(0, deadline - self._now_us()) / 1e6
+        return min(max(0, deadline - self._now_us()) / 1e6, PATIENCE_S)
 
     def _take(self, item: Item) -> None:
         if isinstance(item, Events):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from laybyd.core.events import Late
-from laybyd.scheduler.scheduler import Drained, Scheduler
+from laybyd.scheduler.scheduler import Drained, Ping, Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +68,16 @@ class World:
 def world() -> Iterator[World]:
     world = World()
     yield world
+    world.scheduler.stop()
+    assert not world.errors
+
+
+def test_a_deadline_beyond_what_can_be_waited_for_is_waited_for(world: World):
+    core = Core(NOW_US + (1 << 70))
+    world.start(core)
+    had_its_turn = threading.Event()
+    world.scheduler.put(Ping(had_its_turn.set))
+    assert had_its_turn.wait(5)
     world.scheduler.stop()
     assert not world.errors
 
