@@ -21,6 +21,7 @@ import zmq
 from laybyd.core.effects import Deliver
 from laybyd.core.events import Event, Push, Undelivered
 from laybyd.frontend.backlog import Backlog
+from laybyd.frontend.claims import Claims
 from laybyd.frontend.socket import bound_router
 from laybyd.log import Throttle
 from laybyd.scheduler.scheduler import Drained, Events
@@ -77,6 +78,7 @@ class FrontEnd:
         self.counters: Counter[str] = Counter()
         self._backlog = Backlog(self._sent)
         self._retry: asyncio.TimerHandle | None = None
+        self._claims = Claims()
         self.endpoints: list[str] = []
         self._using = threading.Lock()
         self._broken = False
@@ -148,12 +150,16 @@ class FrontEnd:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._router, self.endpoints = bound_router(
-                context, self._setup.listen, self._setup.limits.max_block + OVERHEAD_BYTES
+                context,
+                self._setup.listen,
+                self._setup.limits.max_block + OVERHEAD_BYTES,
+                self._claims,
             )
         except BaseException as error:
             self._error = error
-            self._bound.set()
             context.term()
+            self._claims.release()
+            self._bound.set()
             return
         self._fd = cast("int", self._router.fd)
         try:
@@ -172,6 +178,7 @@ class FrontEnd:
             with self._using:
                 self._router.close()
             context.term()
+            self._claims.release()
             self._loop.close()
 
     def _guard(self, step: Callable[[], Any]) -> Any:
