@@ -24,6 +24,7 @@ from laybyd.frontend.backlog import Backlog
 from laybyd.frontend.claims import Claims
 from laybyd.frontend.socket import bound_router
 from laybyd.log import Throttle
+from laybyd.scheduler.appends import held_bytes
 from laybyd.scheduler.scheduler import Drained, Events
 from laybyd.wire.decode import Hello, Refusal, decode
 from laybyd.wire.encode import Greeting, encode, encode_hello, encode_refusal
@@ -258,7 +259,7 @@ class FrontEnd:
             self._transmit(encode_hello(event, self._setup.greeting))
             return
         if type(event) is Push:
-            self._received_bytes += event.size
+            self._received_bytes += held_bytes(event)
             if self._received_bytes - self._released_bytes > self._setup.pending_bytes:
                 self.counters["busy"] += 1
                 event = event._replace(body=None)

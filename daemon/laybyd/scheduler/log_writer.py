@@ -50,7 +50,7 @@ class Written(NamedTuple):
 
     events: tuple[Event, ...]
     bodies: tuple[tuple[Row, object], ...] = ()
-    size: int = 0
+    held: int = 0
     groups: int = 0
 
 
@@ -90,7 +90,7 @@ class LogWriter:
     def commit(self, groups: list[Group]) -> Written:
         """Append the groups in one commit. Called by the scheduler only when nothing is queued."""
         placed = [one for group in groups for one in group.placed]
-        size = sum(group.size for group in groups)
+        held = sum(group.held for group in groups)
         try:
             rows = self._store.append(
                 self._fence, [one.block for one in placed], self._now_us()
@@ -100,14 +100,14 @@ class LogWriter:
             return self._refused(groups, "store_full", str(full))
         events: tuple[Event, ...] = (NewRows(rows), _stored(placed, rows))
         events += self._space.news()
-        return Written(events, _bodies(placed, rows), size, len(groups))
+        return Written(events, _bodies(placed, rows), held, len(groups))
 
     def _refused(self, groups: list[Group], code: str, text: str) -> Written:
         pushes = tuple(push for group in groups for push in group.pushes)
-        size = sum(group.size for group in groups)
+        held = sum(group.held for group in groups)
         events: tuple[Event, ...] = (NotStored(pushes, code, text),)
         events += self._space.news()
-        return Written(events, (), size, len(groups))
+        return Written(events, (), held, len(groups))
 
     def _run(self) -> None:
         try:
