@@ -290,6 +290,7 @@ class Broker:
         self._space.log_full = event.log_full
         self._space.state_full = event.state_full
         self._pushes.full = event.log_full
+        self._pushes.disk_full = event.disk_full
         if event.log_full:
             self._trim(now)
 

@@ -142,12 +142,13 @@ class Trimmed(NamedTuple):
 
 
 class Space(NamedTuple):
-    """Sent when one of them changes."""
+    """Sent when one of them changes. `disk_full`: the log is full because its disk is."""
 
     log_full: bool
     state_full: bool
     used: int
     limit: int
+    disk_full: bool = False
 
 
 # ---- from the state store ----------------------------------------------------------------------

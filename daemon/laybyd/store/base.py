@@ -98,12 +98,14 @@ Put = tuple[bytes, bytes | None] | Erase
 
 
 class Room(NamedTuple):
-    """Bytes in use and allowed, and whether the high-water marks are passed."""
+    """Bytes in use and allowed, whether the high-water marks are passed, and whether it is the
+    disk that has no room for the log though the limit would leave some."""
 
     used: int
     limit: int
     log_full: bool
     state_full: bool
+    disk_full: bool = False
 
 
 class StoreFacts(NamedTuple):

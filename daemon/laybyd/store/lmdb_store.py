@@ -212,6 +212,7 @@ class LmdbStore:
             limit=self._max_bytes,
             log_full=self._log.is_full,
             state_full=self._state.is_full,
+            disk_full=self._log.is_disk_full,
         )
 
     def facts(self) -> StoreFacts:
