@@ -6,7 +6,7 @@ raises for what a peer sent: refusals are effects, asserts are bugs of ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from laybyd.core import events
@@ -115,13 +115,19 @@ class Broker:
         self._handlers[type(event)](event, now)
         return self._taken(now)
 
-    def tick(self, now: int) -> list[Effect]:
-        """Do what is due."""
+    def tick(self, now: int, behind: Container[str] = ()) -> list[Effect]:
+        """Do what is due; but of groups in `behind`, whose requests wait, only the commits."""
+        held: list[Group] = []
         for gid in self._deadlines.due(now):
             group = self._groups.numbered(gid)
-            if group is not None:
+            if group is not None and group.record.name in behind:
+                held.append(group)
+            elif group is not None:
                 group.tick(now)
                 self._touch(group)
+        for group in held:
+            group.parts.journal.flush_due(now)
+            self._touch(group)
         self._reads.tick(now)
         if self._trimmer.next_at is not None and self._trimmer.next_at <= now:
             self._trim(now)
@@ -289,8 +295,7 @@ class Broker:
     def _space_changed(self, event: events.Space, now: int) -> None:
         self._space.log_full = event.log_full
         self._space.state_full = event.state_full
-        self._pushes.full = event.log_full
-        self._pushes.disk_full = event.disk_full
+        self._pushes.full, self._pushes.disk_full = event.log_full, event.disk_full
         if event.log_full:
             self._trim(now)
 

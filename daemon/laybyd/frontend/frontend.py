@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import uvloop
 import zmq
 
+from laybyd.clock import monotonic_us
 from laybyd.core.effects import Deliver
 from laybyd.core.events import Event, Push, Undelivered
 from laybyd.frontend.backlog import Backlog
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("laybyd.frontend")
 
 DRAIN_MESSAGES = 256
-"""Messages taken in one go, so that sends and timers get their turn."""
+DRAIN_US = 5_000
+"""So much is taken in one go, so that sends and timers get their turn, and the scheduler hears of a
+small request though somebody's large ones take long to decode."""
 
 ZERO_COPY_BYTES = 64 << 10
 """From here sending a frame costs less than copying it."""
@@ -211,10 +214,11 @@ class FrontEnd:
             self._loop.call_soon(self._drain_all)
 
     def _drain(self) -> bool:
-        """Take up to DRAIN_MESSAGES; whether the socket is empty. ZMQ_FD is edge-triggered, so
+        """Take what one go takes; whether the socket is empty. ZMQ_FD is edge-triggered, so
         whoever stops early must come back by itself."""
         events: list[Event] = []
         empty = False
+        until = monotonic_us() + DRAIN_US
         for _ in range(DRAIN_MESSAGES):
             frames = self._receive()
             if frames is None:
@@ -222,6 +226,8 @@ class FrontEnd:
                 break
             if frames:
                 self._take(frames, events)
+                if monotonic_us() >= until:
+                    break
         if events:
             self._put(Events(events))
         return empty

@@ -209,6 +209,17 @@ def test_a_thousand_requests_at_once_get_a_thousand_answers(rig):
     assert [rig.answer()["id"] for _ in range(1_000)] == list(range(1_000))
 
 
+def test_a_request_is_passed_on_before_everything_else_is_decoded(rig, monkeypatch):
+    """Somebody's thousand ranges take milliseconds each to decode."""
+    monkeypatch.setattr("laybyd.frontend.frontend.DRAIN_US", 0)
+    go_on = rig.hold()
+    for _ in range(3):
+        rig.say(op="push", topic="app", data=b"x")
+    assert select.select([rig.front._fd], [], [], PATIENCE_S)[0]
+    go_on.set()
+    assert [len(rig.items.get(timeout=PATIENCE_S).events) for _ in range(3)] == [1, 1, 1]
+
+
 def test_asked_to_drain_it_says_when_the_socket_is_empty(rig):
     rig.front.ask_drain()
     assert rig.items.get(timeout=PATIENCE_S) == Drained()
