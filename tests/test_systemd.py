@@ -65,6 +65,12 @@ def test_a_stop_has_time_for_quiesce():
     assert int(service()["TimeoutStopSec"]) * 1_000_000 > Config().broker.quiesce
 
 
+def test_what_laybyd_cannot_bound_the_unit_does():
+    """libzmq takes in a message of endlessly many frames before anybody can refuse it."""
+    high, most = (int(service()[key].removesuffix("G")) for key in ("MemoryHigh", "MemoryMax"))
+    assert 1 < high < most
+
+
 def test_the_unit_and_its_user_agree_on_names_and_places():
     unit = service()
     (line,) = [

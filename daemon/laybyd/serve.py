@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
@@ -23,12 +24,20 @@ from laybyd.notify import Notifier
 from laybyd.store.lmdb_store import LmdbStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from laybyd.config import Config
 
 log = logging.getLogger("laybyd")
 
 HOUSEKEEPING_S = 60.0
 STOP_MARGIN_US = 10_000_000
+
+START_BEAT_S = 20.0
+START_MORE_US = 60_000_000
+STARTS_FOR_S = 3_600.0
+"""A start that takes long asks for a minute more every 20 seconds, for an hour at most: what is
+not there by then hangs, and the service manager may try again."""
 
 
 class Signalled(Exception):
@@ -52,7 +61,8 @@ class Process:
     def run(self) -> Exit:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._news.put(Signalled()))
-        self._daemon.start()
+        with self._asking_for_time():
+            self._daemon.start()
         self._say_ready()
         quiescing = False
         while True:
@@ -68,6 +78,27 @@ class Process:
                 self._quiesce()
                 continue
             return self._leave(at_once=isinstance(news, Signalled))
+
+    @contextmanager
+    def _asking_for_time(self) -> Iterator[None]:
+        """Recovery takes what the disk takes; the service manager hears meanwhile that it goes
+        on. The main thread is in it, so another one says so."""
+        started = threading.Event()
+
+        def ask() -> None:
+            waited_s = 0.0
+            while waited_s < STARTS_FOR_S and not started.wait(START_BEAT_S):
+                waited_s += START_BEAT_S
+                self._notifier.status(f"recovering the store, for {waited_s:.0f} s so far")
+                self._notifier.extend_timeout(START_MORE_US)
+
+        thread = threading.Thread(target=ask, name="layby-start", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            started.set()
+            thread.join()
 
     def _say_ready(self) -> None:
         facts = self._store.facts()

@@ -176,6 +176,16 @@ def test_69_the_address_is_taken(make_daemon: MakeDaemon):
         assert daemon.url in said(daemon)
 
 
+def test_69_another_daemon_serves_at_the_ipc_path(make_daemon: MakeDaemon, tmp_path: Path):
+    first, second = make_daemon("first"), make_daemon("second")
+    first.url = second.url = f"ipc://{tmp_path}/layby.sock"
+    first.start()
+    assert exit_of(second) == 69
+    assert second.url in said(second)
+    first.kill()
+    second.start()
+
+
 def test_77_no_right_to_the_store(make_daemon: MakeDaemon, tmp_path: Path):
     daemon = make_daemon()
     daemon.store = tmp_path / "locked" / "store"

@@ -6,13 +6,13 @@ raises for what a peer sent: refusals are effects, asserts are bugs of ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from laybyd.core import events
 from laybyd.core.deadlines import Deadlines
 from laybyd.core.effects import Deliver, Effect, Note, Quiesced, Refuse, Reply, Trim
-from laybyd.core.group import Group, Shared
+from laybyd.core.group import Group, shared_by_all
 from laybyd.core.groups import Groups, Plan
 from laybyd.core.journal import Journal
 from laybyd.core.operate import Operator, World
@@ -21,8 +21,6 @@ from laybyd.core.polls import DELETED
 from laybyd.core.pushes import Pushes
 from laybyd.core.reads import Reads
 from laybyd.core.settings import CoreSettings
-from laybyd.core.space import Space
-from laybyd.core.tokens import Tokens
 from laybyd.core.topics import Topics
 from laybyd.core.trim import Trimmer
 from laybyd.core.types import Caller, GroupState, ProducerState, TopicState
@@ -50,7 +48,7 @@ class Broker:
         self._settings = settings
         self._log_end = log_end
         grace_until = now if new_store else now + settings.restart_grace_us
-        shared = _shared(settings, boot, Topics(topics, forgotten), grace_until)
+        shared = shared_by_all(settings, boot, Topics(topics, forgotten), grace_until)
         self._out = shared.out
         self._commits = shared.commits
         self._finds = shared.finds
@@ -119,13 +117,19 @@ class Broker:
         self._handlers[type(event)](event, now)
         return self._taken(now)
 
-    def tick(self, now: int) -> list[Effect]:
-        """Do what is due."""
+    def tick(self, now: int, behind: Container[str] = ()) -> list[Effect]:
+        """Do what is due; but of groups in `behind`, whose requests wait, only the commits."""
+        held: list[Group] = []
         for gid in self._deadlines.due(now):
             group = self._groups.numbered(gid)
-            if group is not None:
+            if group is not None and group.record.name in behind:
+                held.append(group)
+            elif group is not None:
                 group.tick(now)
                 self._touch(group)
+        for group in held:
+            group.parts.journal.flush_due(now)
+            self._touch(group)
         self._reads.tick(now)
         if self._trimmer.next_at is not None and self._trimmer.next_at <= now:
             self._trim(now)
@@ -286,7 +290,7 @@ class Broker:
         if event.state_spent != self._space.state_spent:
             self._space.state_spent = event.state_spent
             self._state_spent(event, now)
-        self._pushes.full = event.log_full
+        self._pushes.full, self._pushes.disk_full = event.log_full, event.disk_full
         if event.log_full:
             self._trim(now)
 
@@ -383,16 +387,3 @@ class Broker:
         if not self._commits and not self._finds:
             self._quiesced = True
             self._out.append(Quiesced())
-
-
-def _shared(settings: CoreSettings, boot: int, topics: Topics, grace_until: int) -> Shared:
-    return Shared(
-        core=settings,
-        boot=boot,
-        out=[],
-        commits=Tokens(),
-        finds=Tokens(),
-        space=Space(),
-        topics=topics,
-        grace_until=grace_until,
-    )

@@ -143,13 +143,14 @@ class Trimmed(NamedTuple):
 
 
 class Space(NamedTuple):
-    """Sent when one of them changes."""
+    """Sent when one of them changes. `disk_full`: the log is full because its disk is."""
 
     log_full: bool
     state_full: bool
     used: int
     limit: int
     state_spent: bool = False
+    disk_full: bool = False
 
 
 # ---- from the state store ----------------------------------------------------------------------

@@ -60,6 +60,19 @@ class Shared(NamedTuple):
     grace_until: int
 
 
+def shared_by_all(core: CoreSettings, boot: int, topics: Topics, grace_until: int) -> Shared:
+    return Shared(
+        core=core,
+        boot=boot,
+        out=[],
+        commits=Tokens(),
+        finds=Tokens(),
+        space=Space(),
+        topics=topics,
+        grace_until=grace_until,
+    )
+
+
 class Group:
     """`is_new`: its record is still to be committed."""
 

@@ -50,6 +50,10 @@ class RangeSet:
         return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
 
     def add(self, first: int, last: int) -> None:
+        if not self._lasts or first > self._lasts[-1] + 1:
+            self._firsts.append(first)
+            self._lasts.append(last)
+            return
         low = bisect_left(self._lasts, first - 1)
         high = bisect_right(self._firsts, last + 1)
         if low < high:
@@ -81,6 +85,10 @@ class RangeSet:
     def overlap(self, first: int, last: int) -> list[Range]:
         """The parts of `first .. last` that are in the set."""
         low = bisect_left(self._lasts, first)
+        if low == len(self._firsts) or self._firsts[low] > last:
+            return []
+        if self._lasts[low] >= last:
+            return [(max(first, self._firsts[low]), last)]
         high = bisect_right(self._firsts, last)
         return [
             (max(first, self._firsts[at]), min(last, self._lasts[at])) for at in range(low, high)
@@ -157,6 +165,8 @@ class ByPosition(Generic[T]):
 
     def overlap(self, first: int, last: int) -> list[T]:
         """The things that touch `first .. last`, whole."""
+        if not self._firsts:
+            return []
         at = bisect_right(self._firsts, first)
         if at and self._at[self._firsts[at - 1]].last >= first:
             at -= 1

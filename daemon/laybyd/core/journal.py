@@ -131,6 +131,10 @@ class Journal:
     def clean(self) -> bool:
         return self.flush_at is None and not self._flights
 
+    def flush_due(self, now: int) -> None:
+        if self.flush_at is not None and self.flush_at <= now:
+            self.flush()
+
     def flush(self) -> None:
         if self.flush_at is None:
             return

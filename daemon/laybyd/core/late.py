@@ -43,7 +43,10 @@ class Late:
         done: list[Range] = []
         unseen: list[Range] = []
         end = self._parts.live.log_end
-        for first, last in (part for one in ranges for part in named(verdict, *one)):
+        parts = ranges
+        if ranges is not verdict.ranges:
+            parts = [part for one in ranges for part in named(verdict, *one)]
+        for first, last in parts:
             if last >= end:
                 lost.add(max(first, end), last)
                 last = end - 1

@@ -79,6 +79,7 @@ class _Producer:
 class Pushes:
     def __init__(self, settings: CoreSettings, producers: Iterable[ProducerState]) -> None:
         self.full = False
+        self.disk_full = False
         self.quiescing = False
         self.pins = ""
         self._settings = settings
@@ -166,9 +167,14 @@ class Pushes:
             text = "more bytes are waiting for the disk than the broker holds; push again later"
             return self._refuse(event, "busy", text)
         if self.full:
-            text = f"the store is full; {self.pins}" if self.pins else "the store is full"
-            return self._refuse(event, "store_full", text)
+            return self._refuse(event, "store_full", self._why_full())
         return None
+
+    def _why_full(self) -> str:
+        """What would make room: nothing that a group does, when it is the disk."""
+        if self.disk_full:
+            return "the disk of the store is full; free some room on it, and pushes go on"
+        return f"the store is full; {self.pins}" if self.pins else "the store is full"
 
     def _out_of_turn(self, event: Push, producer: _Producer | None, expected: int) -> Refuse | None:
         if event.seq != expected:

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import uvloop
 import zmq
 
+from laybyd.clock import monotonic_us
 from laybyd.core.effects import Deliver
 from laybyd.core.events import Event, Push, Undelivered
 from laybyd.frontend.backlog import Backlog
+from laybyd.frontend.claims import Claims
 from laybyd.frontend.socket import bound_router
 from laybyd.log import Throttle
+from laybyd.scheduler.appends import held_bytes
 from laybyd.scheduler.scheduler import Drained, Events
 from laybyd.wire.decode import Hello, Refusal, decode
 from laybyd.wire.encode import Greeting, encode, encode_hello, encode_refusal
@@ -38,7 +41,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("laybyd.frontend")
 
 DRAIN_MESSAGES = 256
-"""Messages taken in one go, so that sends and timers get their turn."""
+DRAIN_US = 5_000
+"""So much is taken in one go, so that sends and timers get their turn, and the scheduler hears of a
+small request though somebody's large ones take long to decode."""
 
 ZERO_COPY_BYTES = 64 << 10
 """From here sending a frame costs less than copying it."""
@@ -77,6 +82,7 @@ class FrontEnd:
         self.counters: Counter[str] = Counter()
         self._backlog = Backlog(self._sent)
         self._retry: asyncio.TimerHandle | None = None
+        self._claims = Claims()
         self.endpoints: list[str] = []
         self._using = threading.Lock()
         self._broken = False
@@ -148,12 +154,16 @@ class FrontEnd:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._router, self.endpoints = bound_router(
-                context, self._setup.listen, self._setup.limits.max_block + OVERHEAD_BYTES
+                context,
+                self._setup.listen,
+                self._setup.limits.max_block + OVERHEAD_BYTES,
+                self._claims,
             )
         except BaseException as error:
             self._error = error
-            self._bound.set()
             context.term()
+            self._claims.release()
+            self._bound.set()
             return
         self._fd = cast("int", self._router.fd)
         try:
@@ -172,6 +182,7 @@ class FrontEnd:
             with self._using:
                 self._router.close()
             context.term()
+            self._claims.release()
             self._loop.close()
 
     def _guard(self, step: Callable[[], Any]) -> Any:
@@ -203,10 +214,11 @@ class FrontEnd:
             self._loop.call_soon(self._drain_all)
 
     def _drain(self) -> bool:
-        """Take up to DRAIN_MESSAGES; whether the socket is empty. ZMQ_FD is edge-triggered, so
+        """Take what one go takes; whether the socket is empty. ZMQ_FD is edge-triggered, so
         whoever stops early must come back by itself."""
         events: list[Event] = []
         empty = False
+        until = monotonic_us() + DRAIN_US
         for _ in range(DRAIN_MESSAGES):
             frames = self._receive()
             if frames is None:
@@ -214,6 +226,8 @@ class FrontEnd:
                 break
             if frames:
                 self._take(frames, events)
+                if monotonic_us() >= until:
+                    break
         if events:
             self._put(Events(events))
         return empty
@@ -251,7 +265,7 @@ class FrontEnd:
             self._transmit(encode_hello(event, self._setup.greeting))
             return
         if type(event) is Push:
-            self._received_bytes += event.size
+            self._received_bytes += held_bytes(event)
             if self._received_bytes - self._released_bytes > self._setup.pending_bytes:
                 self.counters["busy"] += 1
                 event = event._replace(body=None)

@@ -15,6 +15,8 @@ from laybyd.errors import AddressInUse, ConfigError, NoRight
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from laybyd.frontend.claims import Claims
+
 QUEUE_MESSAGES = 64
 """High-water mark each way and per peer. libzmq counts messages, not bytes: with blocks of 2 MiB
 this bounds a peer to 128 MiB in the kernel's and libzmq's hands; what the broker itself holds is
@@ -28,7 +30,10 @@ LINGER_MS = 500
 
 
 def bound_router(
-    context: zmq.Context[zmq.Socket[bytes]], endpoints: Sequence[str], max_frame_bytes: int
+    context: zmq.Context[zmq.Socket[bytes]],
+    endpoints: Sequence[str],
+    max_frame_bytes: int,
+    claims: Claims,
 ) -> tuple[zmq.Socket[bytes], list[str]]:
     """A ROUTER bound to every endpoint, and the endpoints as bound (port 0 resolved).
 
@@ -47,13 +52,14 @@ def bound_router(
     router.set(zmq.TCP_KEEPALIVE, 1)
     router.set(zmq.BACKLOG, 1024)
     try:
-        return router, [_bind(router, endpoint) for endpoint in endpoints]
+        return router, [_bind(router, endpoint, claims) for endpoint in endpoints]
     except BaseException:
         router.close(0)
         raise
 
 
-def _bind(router: zmq.Socket[bytes], endpoint: str) -> str:
+def _bind(router: zmq.Socket[bytes], endpoint: str, claims: Claims) -> str:
+    claims.take(endpoint)
     try:
         router.bind(endpoint)
     except zmq.ZMQError as error:

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from laybyd.core.types import Row
 
 
+PUSH_BYTES = 512
+"""What a push costs in memory besides its bytes, while it is pending."""
+
+
+def held_bytes(push: Push) -> int:
+    """What counts against `pending_bytes` from the push's coming to its end."""
+    return push.size + PUSH_BYTES
+
+
 class Placed(NamedTuple):
     """A block on its way to the log, and the pushes whose messages it carries, in order."""
 
@@ -32,6 +41,7 @@ class Placed(NamedTuple):
 class Group(NamedTuple):
     placed: tuple[Placed, ...]
     size: int
+    held: int
 
     @property
     def pushes(self) -> tuple[Push, ...]:
@@ -69,7 +79,7 @@ class Appends:
                 lone.setdefault(push.topic, []).append(push)
         for pushes in lone.values():
             placed.extend(self._gather(pushes, now_us))
-        group = Group(tuple(placed), self.size)
+        group = Group(tuple(placed), self.size, sum(map(held_bytes, self._pushes)))
         self._pushes, self.size = [], 0
         return group
 

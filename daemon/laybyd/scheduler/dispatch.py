@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from laybyd.core import effects as fx
 from laybyd.core.events import Event, Fetched, Fetching, Operate, Push
 from laybyd.log import Throttle
+from laybyd.scheduler.appends import held_bytes
 from laybyd.scheduler.delivery import Assembled, Outgoing, assemble, needs_state, pieces_of
 from laybyd.scheduler.log_writer import LogWriter, ResumeJob, TrimJob, Written
 from laybyd.scheduler.reader import AssembleJob, Reader
@@ -104,7 +105,7 @@ class Dispatch:
         self._now_us = now_us
         self._event = event
         if type(event) is Push and not (made and type(made[0]) is fx.Append):
-            self._outlets.released(event.size)
+            self._outlets.released(held_bytes(event))
         for effect in made:
             self._to[type(effect)](effect)
 
@@ -121,7 +122,7 @@ class Dispatch:
 
     def written(self, written: Written) -> Sequence[Event]:
         self._in_flight -= written.groups
-        self._outlets.released(written.size)
+        self._outlets.released(written.held)
         for row, body in written.bodies:
             self._ring.add(row.first, body, row.size)
         return written.events

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from laybyd.core.events import Event, NewRows, NotStored, Stored, Trimmed
 from laybyd.log import facts
+from laybyd.scheduler.appends import Group
 from laybyd.scheduler.space import SpaceWatch
 from laybyd.store.base import Fence, Full, Postponed, Store
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from laybyd.core.types import Row
-    from laybyd.scheduler.appends import Group, Placed
+    from laybyd.scheduler.appends import Placed
 
 log = logging.getLogger("laybyd.log")
 
@@ -41,8 +42,16 @@ class ResumeJob(NamedTuple):
     pass
 
 
+class SpaceJob(NamedTuple):
+    """Room has changed, as the scheduler saw at its own commit: say so, in this thread's order."""
+
+
 class StopJob(NamedTuple):
     pass
+
+
+OddJob = TrimJob | ResumeJob | SpaceJob
+Job = Group | OddJob | StopJob
 
 
 class Written(NamedTuple):
@@ -50,7 +59,7 @@ class Written(NamedTuple):
 
     events: tuple[Event, ...]
     bodies: tuple[tuple[Row, object], ...] = ()
-    size: int = 0
+    held: int = 0
     groups: int = 0
 
 
@@ -70,7 +79,7 @@ class LogWriter:
         self._now_us = now_us
         self._report = report
         self._fail = fail
-        self._jobs: SimpleQueue[Group | TrimJob | ResumeJob | StopJob] = SimpleQueue()
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._refusing = False
         self._postponed: list[TrimJob] = []
         self._trim_at_us = 0
@@ -88,9 +97,15 @@ class LogWriter:
         self._thread.join()
 
     def commit(self, groups: list[Group]) -> Written:
-        """Append the groups in one commit. Called by the scheduler only when nothing is queued."""
+        """Append the groups in one commit. For the scheduler, and only when no group is queued."""
+        written = self._append(groups)
+        if self._space.differs():
+            self._jobs.put(SpaceJob())
+        return written
+
+    def _append(self, groups: list[Group]) -> Written:
         placed = [one for group in groups for one in group.placed]
-        size = sum(group.size for group in groups)
+        held = sum(group.held for group in groups)
         try:
             rows = self._store.append(
                 self._fence, [one.block for one in placed], self._now_us()
@@ -98,16 +113,13 @@ class LogWriter:
         except Full as full:
             self._refusing = True
             return self._refused(groups, "store_full", str(full))
-        events: tuple[Event, ...] = (NewRows(rows), _stored(placed, rows))
-        events += self._space.news()
-        return Written(events, _bodies(placed, rows), size, len(groups))
+        events = (NewRows(rows), _stored(placed, rows))
+        return Written(events, _bodies(placed, rows), held, len(groups))
 
     def _refused(self, groups: list[Group], code: str, text: str) -> Written:
         pushes = tuple(push for group in groups for push in group.pushes)
-        size = sum(group.size for group in groups)
-        events: tuple[Event, ...] = (NotStored(pushes, code, text),)
-        events += self._space.news()
-        return Written(events, (), size, len(groups))
+        held = sum(group.held for group in groups)
+        return Written((NotStored(pushes, code, text),), (), held, len(groups))
 
     def _run(self) -> None:
         try:
@@ -117,16 +129,24 @@ class LogWriter:
             log.exception("the log writer stopped")
             self._fail(error)
 
-    def _next_job(self) -> Group | TrimJob | ResumeJob | StopJob:
+    def _next_job(self) -> Job:
         """What is queued; trims that were put off come back after a while."""
-        if not self._postponed:
-            return self._jobs.get()
-        while (wait_us := self._trim_at_us - self._now_us()) > 0:
+        while not self._postponed or self._trim_at_us > self._now_us():
             try:
-                return self._jobs.get(timeout=wait_us / 1e6)
+                return self._jobs.get(timeout=self._patience_s())
             except Empty:
-                continue
+                self._say_space()
         return self._postponed.pop()
+
+    def _patience_s(self) -> float | None:
+        waits_s = [] if self._space.patience_s is None else [self._space.patience_s]
+        if self._postponed:
+            waits_s.append(max(0, self._trim_at_us - self._now_us()) / 1e6)
+        return min(waits_s, default=None)
+
+    def _say_space(self) -> None:
+        if news := self._space.news():
+            self._report(Written(news))
 
     def _turn(self) -> bool:
         job = self._next_job()
@@ -136,7 +156,7 @@ class LogWriter:
             if isinstance(job, StopJob):
                 self._commit_all(groups)
                 return False
-            if isinstance(job, TrimJob | ResumeJob):
+            if isinstance(job, OddJob):
                 self._commit_all(groups)
                 self._odd_job(job)
                 return True
@@ -155,14 +175,20 @@ class LogWriter:
         if not groups:
             return
         if self._refusing:
-            self._report(self._refused(groups, "store_full", "an earlier push was refused"))
+            written = self._refused(groups, "store_full", "an earlier push was refused")
         else:
-            self._report(self.commit(groups))
+            written = self._append(groups)
+        self._report(written._replace(events=(*written.events, *self._space.news())))
 
-    def _odd_job(self, job: TrimJob | ResumeJob) -> None:
+    def _odd_job(self, job: OddJob) -> None:
         if isinstance(job, ResumeJob):
             self._refusing = False
-            return
+        elif isinstance(job, SpaceJob):
+            self._say_space()
+        else:
+            self._trim(job)
+
+    def _trim(self, job: TrimJob) -> None:
         try:
             start = self._store.trim(self._fence, job.below)
         except Postponed as busy:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+ENTRY_BYTES = 512
+"""What an entry costs besides its bytes: objects and their places in the map."""
+
 
 class Ring:
-    """Forgets the oldest blocks when their bytes pass `limit_bytes`."""
+    """Forgets the oldest blocks when what they cost passes `limit_bytes`."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
@@ -18,8 +21,9 @@ class Ring:
         self._blocks: OrderedDict[int, tuple[object, int]] = OrderedDict()
 
     def add(self, first: int, body: object, size: int) -> None:
-        self._blocks[first] = (body, size)
-        self.used_bytes += size
+        cost = size + ENTRY_BYTES
+        self._blocks[first] = (body, cost)
+        self.used_bytes += cost
         while self.used_bytes > self.limit_bytes:
             _, (_, gone) = self._blocks.popitem(last=False)
             self.used_bytes -= gone

@@ -3,6 +3,7 @@
 Owns the thread that owns the core. Must never decide anything: which message goes where is the
 core's business, how bytes look is the wire's, when a commit is done is the writers'. A turn sleeps
 until the next event or the core's next deadline; there is no polling interval and no other timer.
+A turn ends after TURN_US whatever waits: what was decided leaves, and the next one goes on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from laybyd.core.events import Event, Late, Quiesce
 from laybyd.scheduler.delivery import Assembled
 from laybyd.scheduler.log_writer import Written
+from laybyd.scheduler.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +32,16 @@ LATE_US = 1_000_000
 BEHIND_US = 20_000
 """A turn this much behind lets the front-end drain its socket before any lease may end."""
 
+PATIENCE_S = 3_600.0
+"""A deadline further off is looked at again on the way: a wait has a limit in the interpreter, and
+the core's deadlines have none (a share of nothing is never filled)."""
+
 TURN_BYTES = 4 << 20
 TURN_EVENTS = 2_048
 """A turn takes no more than this, so that its appends stay one reasonable commit."""
+
+TURN_US = 20_000
+"""After this a turn begins nothing more: answers leave, and whoever came meanwhile is seen."""
 
 
 class Drained(NamedTuple):
@@ -76,6 +85,8 @@ class Scheduler:
         self._fail = fail
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._events: list[Event] = []
+        self._waiting = Waiting()
+        self._turned_us = 0
         self._waits_for_drain = False
         self._drained = False
         self._stopping = False
@@ -108,20 +119,30 @@ class Scheduler:
         self._take_waiting(deadline)
         now = self._now_us()
         late_us = 0 if deadline is None else now - deadline
-        if late_us > LATE_US and not (self._waits_for_drain or self._drained):
-            log.warning("stood still for %.1f s: leases are extended by that much", late_us / 1e6)
-            self._step(Late(late_us), now)
+        stood_us = min(late_us, now - self._turned_us)
+        self._turned_us = now
+        if stood_us > LATE_US and not (self._waits_for_drain or self._drained):
+            log.warning("stood still for %.1f s: leases are extended by that much", stood_us / 1e6)
+            self._step(Late(stood_us), now)
         self._step_events(now)
         if self._may_tick(late_us):
-            self._dispatch.run(self._core.tick(now), now)
-        for event in self._dispatch.append(now, alone=self._inbox.empty() and not self._events):
+            self._dispatch.run(self._core.tick(now, self._waiting.groups), now)
+        self._hand_over(now)
+        if self._waiting:
+            self._step_waiting(now + TURN_US)
+            self._hand_over(now)
+
+    def _hand_over(self, now: int) -> None:
+        """What the steps have made goes to the writers and the front-end."""
+        alone = self._inbox.empty() and not self._events and not self._waiting
+        for event in self._dispatch.append(now, alone):
             self._step(event, self._now_us())
         self._dispatch.flush()
         self._events += self._dispatch.follow_ups()
 
     def _take_waiting(self, deadline: int | None) -> None:
         """Take what has come; if nothing has, sleep until something does or the deadline is due."""
-        if not self._events:
+        if not self._events and not self._waiting:
             try:
                 self._take(self._inbox.get(timeout=self._patience_s(deadline)))
             except Empty:
@@ -135,11 +156,15 @@ class Scheduler:
     def _patience_s(self, deadline: int | None) -> float | None:
         if deadline is None or self._waits_for_drain:
             return None
-        return max(0, deadline - self._now_us()) / 1e6
+        return min(max(0, deadline - self._now_us()) / 1e6, PATIENCE_S)
 
     def _take(self, item: Item) -> None:
         if isinstance(item, Events):
-            self._events += item.events
+            self._events += (
+                self._waiting.put_off(item.events, all_of_them=False)
+                if self._waiting
+                else item.events
+            )
         elif isinstance(item, Written):
             self._events += self._dispatch.written(item)
         elif isinstance(item, Assembled):
@@ -153,20 +178,40 @@ class Scheduler:
             self._stopping = True
 
     def _step_events(self, now: int) -> None:
-        """All that was taken, or as much as fills one commit; the rest waits for the next turn."""
+        """All that was taken, or as much as fills one commit, or a turn's time; the rest waits for
+        the next turn. What is put off for want of time goes by connections from then on."""
+        until = now + TURN_US
         taken = 0
+        is_late = False
         for event in self._events:
             taken += 1
             self._step(event, now)
-            if self._dispatch.append_bytes >= TURN_BYTES:
+            is_late = self._now_us() >= until
+            if is_late or self._dispatch.append_bytes >= TURN_BYTES:
                 break
         del self._events[:taken]
+        if is_late:
+            self._events = self._waiting.put_off(self._events, all_of_them=True)
+
+    def _step_waiting(self, until: int) -> None:
+        """What was put off: at least one, so that nobody waits for good. It comes when all else
+        has been handed over, so that nobody's commit or answer waits for it."""
+        began = now = self._now_us()
+        while self._waiting and self._dispatch.append_bytes < TURN_BYTES:
+            event = self._waiting.next()
+            self._step(event, now)
+            ended = self._now_us()
+            self._waiting.spent(event, ended - began)
+            if ended >= until:
+                return
+            began = ended
 
     def _step(self, event: Event, now: int) -> None:
         self._dispatch.run(self._core.step(event, now), now, event)
 
     def _may_tick(self, late_us: int) -> bool:
-        """Deadlines come after events; when late, only after all that had reached the socket."""
+        """Deadlines come after events; when late, only after all that had reached the socket. (Of
+        groups for which requests were put off, the core lets nothing end meanwhile.)"""
         if self._events or self._waits_for_drain:
             return False
         if late_us > BEHIND_US and not self._drained:

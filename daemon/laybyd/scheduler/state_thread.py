@@ -77,7 +77,7 @@ class StateThread:
 
     def _turn(self) -> bool:
         commits: list[Commit] = []
-        job = self._jobs.get()
+        job = self._next_job()
         while isinstance(job, Commit):
             commits.append(job)
             try:
@@ -89,6 +89,14 @@ class StateThread:
         if job is not None:
             self._report(self._read(job))
         return job is not None
+
+    def _next_job(self) -> Job | None:
+        while True:
+            try:
+                return self._jobs.get(timeout=self._space.patience_s)
+            except Empty:
+                if news := self._space.news():
+                    self._report(Assembled(None, news))
 
     def _commit(self, commits: list[Commit]) -> None:
         """One durable step, or two when a record's bytes come from one that is still to be

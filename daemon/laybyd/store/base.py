@@ -99,13 +99,15 @@ Put = tuple[bytes, bytes | None] | Erase
 
 class Room(NamedTuple):
     """Bytes in use and allowed, and whether the high-water marks are passed: `state_full`, where
-    messages' bytes should stay in the log, and `state_spent`, where nothing is to be handed out."""
+    messages' bytes should stay in the log, and `state_spent`, where nothing is to be handed out.
+    `disk_full`: it is the disk that has no room for the log, though the limit would leave some."""
 
     used: int
     limit: int
     log_full: bool
     state_full: bool
     state_spent: bool = False
+    disk_full: bool = False
 
 
 class StoreFacts(NamedTuple):

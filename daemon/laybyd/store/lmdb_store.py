@@ -213,6 +213,7 @@ class LmdbStore:
             log_full=self._log.is_full,
             state_full=self._state.is_full,
             state_spent=self._state.is_spent,
+            disk_full=self._log.is_disk_full,
         )
 
     def facts(self) -> StoreFacts:

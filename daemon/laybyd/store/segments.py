@@ -147,9 +147,10 @@ class Segments:
         """What is under way may not find room any more."""
         whole = (self._max_segments - len(self.segments)) * self._segment_bytes
         free = whole + max(0, self._segment_bytes - self.active.used)
-        return free < self._headroom or self._is_disk_full()
+        return free < self._headroom or self.is_disk_full
 
-    def _is_disk_full(self) -> bool:
+    @property
+    def is_disk_full(self) -> bool:
         """Once the disk was full, until there is room for what may be under way."""
         if self._disk_full:
             self._disk_full = self._has_no_room()

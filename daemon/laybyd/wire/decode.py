@@ -17,7 +17,7 @@ from laybyd.core.types import Caller, Outcome, Progress, Verdict
 from laybyd.wire import block as blocks
 from laybyd.wire import fields as f
 from laybyd.wire import limits as bounds
-from laybyd.wire.frames import Frame, buffer_of, raw, split, why_not
+from laybyd.wire.frames import Frame, buffer_of, raw, split, to_keep, why_not
 from laybyd.wire.limits import Limits
 from laybyd.wire.operate import OPERATIONS
 from laybyd.wire.packed import PackError, unpack
@@ -166,9 +166,10 @@ def _push_block(caller: Caller, given: dict[str, Any], frame: Frame, limits: Lim
     if size > limits.max_block:
         text = f"a block of at most {limits.max_block} bytes, has {size}"
         raise f.FieldError(text, "too_large")
-    head = blocks.check(buffer_of(frame), limits.max_messages, limits.max_message)
+    body = to_keep(frame)
+    head = blocks.check(buffer_of(body), limits.max_messages, limits.max_message)
     producer, seq = given.get("producer"), given.get("seq")
-    return Push(caller, given["topic"], frame, head.messages, size, head.crc, True, producer, seq)
+    return Push(caller, given["topic"], body, head.messages, size, head.crc, True, producer, seq)
 
 
 def _sequence(request: Request) -> dict[str, object]:

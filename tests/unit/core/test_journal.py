@@ -191,6 +191,10 @@ def test_a_full_store_names_what_pins_it():
     (refusal,) = table.step(push)
     assert refusal.code == "store_full"
     assert "group g needs the log from 1" in refusal.text
+    table.step(ev.Space(log_full=True, state_full=False, used=9, limit=10, disk_full=True))
+    (refusal,) = table.step(push)
+    assert "the disk" in refusal.text
+    assert "group g" not in refusal.text
     table.step(ev.Space(log_full=False, state_full=False, used=1, limit=10))
     (reply,) = table.step(push)
     assert reply.fields == {"first": 5, "count": 1}

@@ -4,7 +4,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from laybyd.core.events import NewRows, NotStored, Push, Stored, Trimmed
+from laybyd.core.events import NewRows, NotStored, Push, Space, Stored, Trimmed
 from laybyd.core.types import Caller
 from laybyd.scheduler.appends import Appends
 from laybyd.scheduler.log_writer import POSTPONED_US, LogWriter, ResumeJob, TrimJob
@@ -90,6 +90,21 @@ def test_trimming_reports_where_the_log_begins_now(rig):
     (trimmed,) = [e for e in rig.run(group(b"1"), TrimJob(1)) if isinstance(e, Trimmed)]
     assert trimmed.start >= 1
     assert [topic.name for topic in trimmed.topics] == ["app"]
+
+
+def test_room_that_comes_back_by_itself_is_told(rig, monkeypatch):
+    """A core that knows of a full store hands over nothing that would find out."""
+    monkeypatch.setattr("laybyd.scheduler.space.LOOK_AGAIN_S", 0.001)
+    rig.store.set_full(log=True)
+    rig.writer.commit([group(b"1")])
+    rig.writer.start()
+    assert rig.reports.get(timeout=5).events[0].log_full
+    rig.store.set_full()
+    (told,) = rig.reports.get(timeout=5).events
+    assert isinstance(told, Space)
+    assert not told.log_full
+    rig.writer.stop()
+    assert rig.writer._patience_s() is None
 
 
 def test_a_trim_that_must_wait_is_tried_again_and_then_reported_once(rig):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from laybyd.core.events import Late
-from laybyd.scheduler.scheduler import Drained, Scheduler
+from laybyd.core.events import Goodbye, Late
+from laybyd.core.types import Caller
+from laybyd.scheduler.scheduler import LATE_US, Drained, Events, Ping, Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ class Core:
             self.late.append(event.late_us)
         return []
 
-    def tick(self, now: int) -> list[object]:
+    def tick(self, now: int, behind: object = ()) -> list[object]:
         self.deadline = None
         self.ticked.set()
         return []
@@ -48,6 +49,52 @@ class Dispatch:
     def flush(self) -> None: ...
     def follow_ups(self) -> list[object]:
         return []
+
+
+class Slow(Core):
+    """Each request takes its time, which is a peer's name in milliseconds."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.now = NOW_US
+        self.did: list[tuple[str, object]] = []
+
+    def step(self, event: object, now: int) -> list[object]:
+        if isinstance(event, Late):
+            self.late.append(event.late_us)
+        else:
+            self.now += 1_000 * int(event.caller.peer)
+            self.did.append(("step", (event.caller.peer, event.caller.id)))
+        return []
+
+    def tick(self, now: int, behind: object = ()) -> list[object]:
+        self.deadline = None
+        self.did.append(("tick", set(behind)))
+        return []
+
+    def flush(self) -> None:
+        self.did.append(("flush", None))
+
+    def steps(self) -> list[tuple[bytes, int]]:
+        return [what for kind, what in self.did if kind == "step"]
+
+
+def slow_world() -> tuple[Slow, Scheduler]:
+    """A scheduler whose turns the test takes, over a clock that only requests move."""
+    core, dispatch = Slow(), Dispatch()
+    dispatch.flush = core.flush
+    scheduler = Scheduler(core, dispatch, lambda: core.now, lambda: None, lambda error: None)
+    return core, scheduler
+
+
+def requests(peer: bytes, count: int, group: str = "g") -> Events:
+    return Events([Goodbye(Caller(peer, (), n), group, b"s") for n in range(count)])
+
+
+def turns(scheduler: Scheduler, count: int) -> None:
+    for _ in range(count):
+        scheduler.put(Ping(lambda: None))  # so that a turn with nothing to do does not wait
+        scheduler._turn()
 
 
 class World:
@@ -72,6 +119,16 @@ def world() -> Iterator[World]:
     assert not world.errors
 
 
+def test_a_deadline_beyond_what_can_be_waited_for_is_waited_for(world: World):
+    core = Core(NOW_US + (1 << 70))
+    world.start(core)
+    had_its_turn = threading.Event()
+    world.scheduler.put(Ping(had_its_turn.set))
+    assert had_its_turn.wait(5)
+    world.scheduler.stop()
+    assert not world.errors
+
+
 @pytest.mark.parametrize("late_us", [0, 10_000])
 def test_a_deadline_that_is_due_is_acted_on(world: World, late_us: int):
     core = Core(NOW_US - late_us)
@@ -92,3 +149,56 @@ def test_a_process_that_stood_still_moves_leases_out_once(world: World):
     world.start(core)
     assert core.ticked.wait(5)
     assert (world.drains, core.late) == (1, [3_000_000])
+
+
+def test_a_turn_ends_in_time_and_what_is_left_goes_on_in_order():
+    core, scheduler = slow_world()
+    scheduler.put(requests(b"8", 9))
+    turns(scheduler, 1)
+    assert len(core.steps()) == 4, "three of them fill the time, and one that was put off"
+    assert ("flush", None) in core.did
+    turns(scheduler, 5)
+    assert core.steps() == [(b"8", n) for n in range(9)]
+
+
+def test_who_comes_behind_long_requests_waits_for_two_of_them_at_most():
+    core, scheduler = slow_world()
+    scheduler.put(requests(b"80", 60))
+    turns(scheduler, 1)
+    scheduler.put(requests(b"0", 1, "other"))
+    turns(scheduler, 1)
+    assert (b"0", 0) in core.steps()
+    assert core.steps().index((b"0", 0)) == 2
+    assert core.did.index(("flush", None), core.did.index(("step", (b"0", 0)))) < core.did.index(
+        ("step", (b"80", 2))
+    ), "its answer does not wait for the next long one"
+
+
+def test_what_is_due_is_done_meanwhile_but_for_groups_whose_requests_wait():
+    core, scheduler = slow_world()
+    scheduler.put(requests(b"80", 4))
+    turns(scheduler, 1)
+    assert core.did[-1] == ("flush", None)
+    core.deadline = core.now
+    turns(scheduler, 1)
+    assert ("tick", {"g"}) in core.did
+    turns(scheduler, 2)
+    core.did.clear()
+    core.deadline = core.now
+    turns(scheduler, 1)
+    assert ("tick", set()) in core.did
+
+
+def test_a_deadline_that_is_held_back_is_no_standstill():
+    """It stays overdue while requests of its group wait: leases move out for nothing of that."""
+    core, scheduler = slow_world()
+    core.deadline = NOW_US
+    scheduler.put(requests(b"80", 60))
+    for _ in range(30):
+        core.deadline = NOW_US
+        turns(scheduler, 1)
+        core.deadline = NOW_US
+        scheduler.put(Drained())
+        turns(scheduler, 1)
+    assert core.now - NOW_US > 2 * LATE_US
+    assert core.late == []

@@ -124,3 +124,16 @@ def test_bytes_damaged_in_the_log_are_never_parked_as_if_they_were_good(rig):
     assert committed == Committed(1)
     assert isinstance(answer, Unmade)
     assert answer.damaged == (3, 3)
+
+
+def test_room_that_comes_back_by_itself_is_told(rig, monkeypatch):
+    monkeypatch.setattr("laybyd.scheduler.space.LOOK_AGAIN_S", 0.001)
+    rig.store.set_full(state=True)
+    rig.thread.start()
+    rig.thread.put(Commit(1, ()))
+    _, told = rig.reports.get(timeout=5).events
+    assert told.state_full
+    rig.store.set_full()
+    (told,) = rig.reports.get(timeout=5).events
+    rig.thread.stop()
+    assert not told.state_full

@@ -154,7 +154,9 @@ def test_a_full_disk_refuses_and_carries_on(disk: Disk, monkeypatch: pytest.Monk
         with pytest.raises(Full):
             disk.push(2)
         assert disk.store.room().log_full
+        assert disk.store.room().disk_full
     assert not disk.store.room().log_full
+    assert not disk.store.room().disk_full
     assert disk.push(2) == 2
     disk.reopen()
     assert disk.seqs() == [1, 2]

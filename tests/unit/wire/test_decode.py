@@ -7,6 +7,7 @@ from laybyd.core.events import Poll
 from laybyd.wire import block as blocks
 from laybyd.wire import packed
 from laybyd.wire.decode import Refusal, decode
+from laybyd.wire.frames import COPY_BYTES
 from laybyd.wire.limits import Limits
 
 LIMITS = Limits(max_message=100, max_block=400, max_messages=3)
@@ -36,10 +37,20 @@ def refusal(*frames) -> Refusal:
     return refused.value
 
 
-def test_received_frames_are_not_copied():
-    block = Frame(blocks.build([blocks.Item(b"a")]))
+def push_of(block: Frame):
     head = Frame(msgpack.packb({"op": "push", "topic": "app"}))
-    event = decode([Frame(b"peer"), Frame(b""), head, block], LIMITS)
+    return decode([Frame(b"peer"), Frame(b""), head, block], Limits())
+
+
+def test_a_small_block_does_not_keep_what_it_was_received_in():
+    block = Frame(blocks.build([blocks.Item(b"a")]))
+    event = push_of(block)
+    assert event.body is block.bytes
+
+
+def test_received_frames_are_not_copied():
+    block = Frame(blocks.build([blocks.Item(b"a" * COPY_BYTES)]))
+    event = push_of(block)
     assert event.body is block
     assert event.caller.peer == b"peer"
     assert event.caller.envelope == (b"",)
