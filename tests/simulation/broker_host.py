@@ -140,6 +140,7 @@ class BrokerHost:
         self._cuts: dict[bytes, int] = {}
         self._turning = self._is_late = False
         self._follow_ups: list[Event] = []
+        self._turned_us = now
         self._alarm: int | None = None
         self._log = LogSide(store, fence, Worker(self, self._pace.append_us))
         self._bytes = Bytes(store, self.damage)
@@ -224,9 +225,11 @@ class BrokerHost:
         self._turning = False
         assert self.core is not None
         now, deadline = self.now, self.core.next_deadline()
-        if deadline is not None and now - deadline > LATE_US and not self._is_late:
+        stood_us = 0 if deadline is None else now - max(deadline, self._turned_us)
+        self._turned_us = now
+        if stood_us > LATE_US and not self._is_late:
             self._is_late = True
-            self._step(Late(now - deadline))
+            self._step(Late(stood_us))
         events, self._inbox = self._inbox, []
         for event in events:
             self._step(event)
