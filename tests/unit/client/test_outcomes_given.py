@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from tests.unit.client.consuming import batch_of, entries, sent, taken
@@ -17,7 +19,9 @@ def test_a_reason_that_is_no_utf8_is_escaped():
     assert len(entries(it, "reject")[0]["reason"]) == 1_024
 
 
-def test_an_exception_whose_text_is_no_utf8_fails_its_message(caplog):
+def test_an_exception_whose_text_is_no_utf8_fails_its_message(monkeypatch):
+    # What is captured of the log is handed from process to process as UTF-8.
+    monkeypatch.setattr(logging.getLogger("layby"), "propagate", False)
     it, [message] = taken(1)
     with message:
         raise ValueError("caf\udce9")
