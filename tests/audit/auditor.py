@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.audit import bounds, ends, grants, holding
+from tests.audit import bounds, ends, grants, holding, reading
 from tests.audit.ending import Ending
 from tests.audit.evidence import Case
 from tests.audit.failing import Failing
@@ -68,7 +68,7 @@ def audit(lines: Iterable[Line]) -> Account:
     books = grants.books(case)
     log = Log(case, grants.sights(books))
     ends.set_ends(case, books)
-    found = [*bounds.of_run(case), *log.breaches()]
+    found = [*bounds.of_run(case), *log.breaches(), *reading.of_reads(case, log)]
     for book in books.values():
         if not book.deleted:
             found += _of_group(case, book, log)
@@ -78,6 +78,7 @@ def audit(lines: Iterable[Line]) -> Account:
 def _of_group(case: Case, book: Book, log: Log) -> Iterator[Breach]:
     yield from book.breaches
     yield from holding.breaches(case, book)
+    yield from reading.breaches(case, book, log)
     yield from Failing(case, book).breaches()
     yield from bounds.breaches(case, book)
     yield from Ending(case, book, log).breaches()

@@ -5,16 +5,16 @@ Owns the promises about the end of a run and about waiting. Must never know leas
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.audit.evidence import MS, NEVER, Breach, positions
 from tests.audit.grants import ACK, REJECT
+from tests.audit.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.audit.evidence import Call, Case
+    from tests.audit.evidence import Case
     from tests.audit.grants import Book, Grant
     from tests.audit.log import Log, Sight
 
@@ -34,9 +34,7 @@ class Ending:
         self._limits = case.limits(book.name)
         polls = [call for call in case.of("poll") if call["group"] == book.name]
         made = [call for call in case.of("group_create") if call["group"] == book.name]
-        changed = [call for call in case.of("group_set") if call["group"] == book.name]
-        self._topics = _matcher(polls + made + changed)
-        self._deleted = {call["topic"] for call in case.of("topic_delete")}
+        self._reading = Reading(case, book.name)
         self._since = min((call.t0 for call in polls), default=NEVER)
         from_the_first = all(call.get("start", "earliest") == "earliest" for call in made or polls)
         self._first = 0 if from_the_first else min(book.pasts, default=NEVER)
@@ -57,9 +55,14 @@ class Ending:
 
     def _wanted(self) -> Iterator[tuple[int, Sight]]:
         for position, sight in self._log.seen.items():
-            asked_for = position >= self._first and self._topics(sight.topic)
-            if asked_for and sight.topic not in self._deleted:
+            if position >= self._first and self._is_wanted(sight.topic, self._sent_us(sight)):
                 yield position, sight
+
+    def _is_wanted(self, topic: str, sent_us: int) -> bool:
+        return self._reading.surely(topic) and self._reading.survives(topic, sent_us)
+
+    def _sent_us(self, sight: Sight) -> int:
+        return min((call.t0 for call in self._log.pushes.get(sight.text, ())), default=0)
 
     # ---- the end
 
@@ -84,7 +87,9 @@ class Ending:
         missing = [
             (text, call)
             for text, call in self._log.certain()
-            if self._topics(call["topic"]) and text not in self._log.where and self._first <= 1
+            if text not in self._log.where
+            and self._first <= 1
+            and self._is_wanted(call["topic"], call.t0)
         ]
         for text, call in missing[nameless:]:
             said = f"{text!r} was confirmed and never handed out in {self._book.name}"
@@ -150,17 +155,6 @@ class Ending:
         """Before a boot served, and before the group was there, nothing could be handed out."""
         times = [line["t"] for line in self._case.events["start"] if line["boot"] == boot]
         return max([self._since, *times])
-
-
-def _matcher(calls: list[Call]) -> Any:
-    """Whether a topic is one of those that the group was ever asked to read."""
-    patterns = {pattern for call in calls for pattern in call.get("topics") or ()}
-    parts = (re.escape(pattern).replace(r"\*", ".*") for pattern in sorted(patterns))
-    whole = re.compile("|".join(parts) or r"(?!)")
-    reserved = any(pattern.startswith("layby.") for pattern in patterns)
-    return lambda topic: (
-        bool(whole.fullmatch(topic)) and (reserved or not topic.startswith("layby."))
-    )
 
 
 def _dead_or_dropped(case: Case, group: str, *ops: str, since: int = 0) -> set[int]:

@@ -14,6 +14,7 @@ from laybyd.core.settings import GroupSettings
 from laybyd.core.types import LIVE
 from tests.simulation.audit_leases import Lease, SessionKey, session_of
 from tests.simulation.audit_log import demand
+from tests.simulation.audit_terms import Terms
 from tests.simulation.world import MS, SECOND
 
 PPM = 1_000_000
@@ -37,15 +38,19 @@ class Seen:
 
 
 class DrainBook:
-    def __init__(self, settings: GroupSettings) -> None:
-        self._settings = settings
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
         self._seen: dict[SessionKey, Seen] = {}
         self._most_handlers = 0
         self._surplus: set[bytes] = set()
         self._guards: list[Lease] = []
         self._guarded_us: dict[bytes, int] = {}
-        self._tokens = float(settings.drain_slice_us)
+        self._tokens = float(self._settings.drain_slice_us)
         self._since_us: int | None = None
+
+    @property
+    def _settings(self) -> GroupSettings:
+        return self._terms.now.settings
 
     # ---- sessions -----------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ attempts counted rightly, deferred never early and never before live, every limi
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from laybyd.core.effects import Deliver, Grant, Park
 from laybyd.core.events import Poll, Undelivered
@@ -15,11 +16,20 @@ from laybyd.core.settings import CoreSettings
 from laybyd.core.types import DEAD, DEFERRED, LIVE, GroupRecord, Progress
 from laybyd.store import records
 from laybyd.store.memory import MemoryStore
-from tests.simulation import bodies
+from tests.simulation.audit_answer import (
+    brief,
+    check_answer,
+    check_length,
+    check_repeat,
+    positions_of,
+)
 from tests.simulation.audit_drain import DrainBook
 from tests.simulation.audit_leases import Lease, LeaseTable, SessionKey, session_of
-from tests.simulation.audit_log import LogBook, demand, matches
+from tests.simulation.audit_log import LogBook, demand
+from tests.simulation.audit_scope import Scope
 from tests.simulation.audit_space import ParkedBytes
+from tests.simulation.audit_terms import Term, Terms
+from tests.simulation.audit_topics import Deletions
 from tests.simulation.standing import FRESH, Mark, Standing
 
 ALL = 1 << 40
@@ -28,15 +38,17 @@ NOT_AGAIN = 3
 
 
 class GroupBook:
-    def __init__(self, record: GroupRecord, settings: CoreSettings, log: LogBook) -> None:
-        self.record = record
+    def __init__(
+        self, record: GroupRecord, settings: CoreSettings, log: LogBook, deletions: Deletions
+    ) -> None:
         self.limits = settings
-        self.settings = settings.group._replace(**dict(record.overrides))
         self.log = log
+        self.terms = Terms(record, settings.group)
+        self.scope = Scope(self.terms, log, deletions)
         self.marks: dict[int, Mark] = {}
-        self.table = LeaseTable(self.settings)
-        self.drain = DrainBook(self.settings)
-        self.space = ParkedBytes(self.settings)
+        self.table = LeaseTable(self.terms)
+        self.drain = DrainBook(self.terms)
+        self.space = ParkedBytes(self.terms)
         self.boot = 0
         self.grants_from = 0
         self.durable_us = 0
@@ -45,6 +57,11 @@ class GroupBook:
         self._last_first = 0
         self._unseen = record.start
         self._given_back: set[int] = set()
+        self._hidden: int | None = None
+
+    @property
+    def record(self) -> GroupRecord:
+        return self.terms.now.record
 
     @property
     def name(self) -> str:
@@ -54,8 +71,8 @@ class GroupBook:
         """A new boot: nobody holds anything, and what was not durable may be lost. A wall clock
         that was put forward meanwhile makes waits shorter, by so much and no more."""
         self.boot, self.grants_from = boot, grants_from
-        self.table = LeaseTable(self.settings)
-        self.drain = DrainBook(self.settings)
+        self.table = LeaseTable(self.terms)
+        self.drain = DrainBook(self.terms)
         self._firsts.clear()
         self._last_first = 0
         self._unseen = self.record.start
@@ -72,15 +89,18 @@ class GroupBook:
 
     # ---- hand-outs --------------------------------------------------------------------------
 
-    def delivered(self, effect: Deliver, poll: Poll, hidden: bool, now: int) -> None:
-        """`hidden`: answers with leases may be made that wait for a commit, so what seems to wait
-        in live may be out."""
+    def delivered(
+        self, effect: Deliver, poll: Poll, asked_us: int, hidden: int | None, now: int
+    ) -> None:
+        """`hidden`: since then answers with leases may be made that wait for a commit, so what
+        seems to wait in live may be out."""
         fresh = [grant for grant in effect.leases if grant.lease not in self.table.leases]
-        self._check_answer(effect, poll)
-        self._check_repeat(effect, poll, len(fresh))
+        check_answer(effect, poll, self.limits.answer_leases_max)
+        check_repeat(effect, poll, self.table.leases, len(fresh))
         self.drain.watch(now)
+        self._hidden = hidden
         for grant in sorted(fresh, key=lambda grant: grant.number):
-            if hidden:
+            if hidden is not None:
                 self._granted(grant, session_of(poll), now)
             elif grant.lane == LIVE:
                 self._check_first_come(grant)
@@ -89,36 +109,13 @@ class GroupBook:
                 self._drained(grant, session_of(poll), len(effect.leases), now)
         if fresh:
             self._check_limits(session_of(poll), now)
+        if hidden is None:
+            check_length(fresh, poll, self.terms.since(asked_us))
         for grant in effect.leases:
             lease = self.table.leases[grant.lease]
             lease.sent(effect.caller)
         self.table.answered(poll, tuple(grant.lease for grant in effect.leases))
         self.drain.answered(poll, {grant.lane for grant in effect.leases}, now)
-
-    def _check_answer(self, effect: Deliver, poll: Poll) -> None:
-        leases = effect.leases
-        demand(len(leases) <= self.limits.answer_leases_max, f"{len(leases)} leases in one answer")
-        total = sum(1 for grant in leases for _ in positions_of(grant))
-        demand(total <= poll.credit, f"{total} messages for a credit of {poll.credit}")
-        allowed = max(poll.credit_bytes, bodies.WIDTH)
-        demand(total * bodies.WIDTH <= allowed, f"{total} messages, {poll.credit_bytes} bytes")
-        for grant in leases:
-            demand(
-                not grant.alone or len(leases) == 1,
-                f"{brief(grant)} is alone, but not in its answer",
-            )
-
-    def _check_repeat(self, effect: Deliver, poll: Poll, fresh: int) -> None:
-        """The same n again brings the same leases, no mixture."""
-        if fresh in (0, len(effect.leases)):
-            for grant in effect.leases[fresh:]:
-                known = self.table.leases[grant.lease]
-                same = known.session == session_of(poll)
-                demand(same, f"{brief(grant)} belongs to another session")
-                extra = set(positions_of(grant)) - known.positions
-                demand(not extra, f"{brief(grant)} has grown by {extra}")
-        else:
-            demand(False, f"{effect} mixes old and new leases")
 
     def _granted(self, grant: Grant, session: SessionKey, now: int) -> Lease:
         demand(now >= self.grants_from, f"{brief(grant)} within the restart grace")
@@ -147,7 +144,8 @@ class GroupBook:
     ) -> bool:
         """Whether it is its first time in this boot, in live."""
         what = f"{self.name}: {position} to {lease.session!r} by {lease.id.hex()}"
-        demand(self.wanted(position), f"{what}: not of this group")
+        fault = self.scope.fault(position, lease.lane, self._hidden)
+        demand(not fault, f"{what}: {fault}")
         demand(self.log.row_at(position).topic == lease.topic, f"{what}: not of {lease.topic}")
         mark = self.marks.setdefault(position, Mark(position))
         self.let_go(mark, now, what)
@@ -201,9 +199,11 @@ class GroupBook:
 
     def _check_first_come(self, grant: Grant) -> None:
         """What came back goes before what never went out."""
-        if all(position <= self._last_first for position in positions_of(grant)):
+        given = set(positions_of(grant))
+        if max(given) <= self._last_first:
             return
-        earlier = [one for one in self._returned() if self.marks[one].backs < NOT_AGAIN]
+        back = [one for one in self._returned() if self.marks[one].backs < NOT_AGAIN]
+        earlier = [one for one in back if one not in given]
         demand(not earlier, f"{brief(grant)}: {earlier[:3]} came back to the front of live before")
 
     def let_go(self, mark: Mark, now: int, what: str) -> None:
@@ -232,16 +232,12 @@ class GroupBook:
         ended_us = lease.ended_us(mark.position, now)
         return was._replace(
             deferred=True,
-            dead=was.dead or (counts and high >= self.settings.max_attempts),
+            dead=was.dead or (counts and high >= self.terms.attempts(now)[0]),
             high=high,
             due_us=was.due_us if was.deferred else ended_us,
-            counted_due_us=ended_us + self.backoff(was.low),
+            counted_due_us=ended_us + min(self.terms.backoffs(was.low, now)),
             suspect=was.surely_live,
         )
-
-    def backoff(self, attempts: int) -> int:
-        backoff = self.settings.backoff_us
-        return backoff[min(attempts, len(backoff) - 1)]
 
     # ---- live first, and limits -----------------------------------------------------------------
 
@@ -252,7 +248,7 @@ class GroupBook:
         what, position = f"{self.name}: {brief(grant)}", self.live_work()
         lease = self._granted(grant, session, now)
         oldest = min(self.marks[one].now.due_us for one in positions_of(grant))
-        overdue = now - oldest >= self.settings.max_wait_us
+        overdue = now - oldest >= self.terms.now.settings.max_wait_us
         if position is not None:
             what = f"{what} while {position} waits in live"
             demand(overdue and together == 1, f"{what}, oldest {now - oldest} us")
@@ -267,7 +263,7 @@ class GroupBook:
         self._unseen = max(self._unseen, self._last_first + 1)
         while self._unseen < self.log.told_end:
             mark = self.marks.get(self._unseen)
-            if self.wanted(self._unseen) and (mark is None or _is_free(mark)):
+            if self.scope.is_certain(self._unseen) and (mark is None or _is_free(mark)):
                 return self._unseen
             self._unseen += 1
         return None
@@ -276,7 +272,8 @@ class GroupBook:
         """What came back to the front of live for certain and is still there."""
         for position in list(self._given_back):
             mark = self.marks[position]
-            if mark.holder is not None or not mark.now.surely_live:
+            is_there = mark.holder is None and mark.now.surely_live
+            if not is_there or not self.scope.is_certain(position):
                 self._given_back.discard(position)
         return sorted(self._given_back)
 
@@ -287,8 +284,11 @@ class GroupBook:
             held = sum(not lease.may_end(position, now) for position in lease.open)
             out += held
             leases += held > 0 and lease.session == session
-        demand(leases <= self.settings.leases_per_session, f"{session!r} has {leases} leases")
-        demand(out <= self.settings.max_out, f"{self.name}: {out} messages are out")
+        terms = [self.terms.now] if self._hidden is None else self.terms.since(self._hidden)
+        most = max(term.settings.leases_per_session for term in terms)
+        demand(leases <= most, f"{session!r} has {leases} leases of {most}")
+        most = max(term.settings.max_out for term in terms)
+        demand(out <= most, f"{self.name}: {out} messages are out of {most}")
 
     # ---- what ends holds early ------------------------------------------------------------------
 
@@ -305,6 +305,9 @@ class GroupBook:
     def left(self, session: SessionKey, now: int) -> None:
         self.table.end_session(session, now)
         self.drain.left(session)
+
+    def changed(self, args: Mapping[str, Any], now: int) -> Term:
+        return self.terms.change(args, now, self.log.end)
 
     def undelivered(self, event: Undelivered, now: int) -> None:
         lost = [one for one in event.leases if self.table.is_unheard(one, event.caller)]
@@ -347,7 +350,8 @@ class GroupBook:
         """The core writes down a move to a lane; it must be one that may have happened."""
         record, most = park.record, self.limits.history_first + self.limits.history_last
         demand(len(record.history) <= most, f"{record} has more than {most} lines of history")
-        self.space.parked(park)
+        self.space.parked(park, now)
+        self._check_wait(park, now)
         for position in range(record.first, record.last + 1):
             mark = self.marks.setdefault(position, Mark(position))
             what = f"{self.name}: {position} parked {park.lane}"
@@ -356,6 +360,13 @@ class GroupBook:
             elif mark.holder and self.table.leases[mark.holder].may_end(position, now):
                 self.let_go(mark, now, what)
 
+    def _check_wait(self, park: Park, now: int) -> None:
+        """What has just failed and was counted waits by the backoff list."""
+        record, before = park.record, park.old[1].failures if park.old else 0
+        if park.lane == DEFERRED and record.failures > before and record.history[-1].counted:
+            right = self.terms.backoffs(record.attempts - 1, now)
+            demand(record.delay_us in right, f"{record} is due after {record.delay_us} us: {right}")
+
     def _died(self, mark: Mark, now: int, what: str) -> None:
         self.let_go(mark, now, what)
         demand(mark.now.dead, f"{what}, but is {mark.now}")
@@ -363,36 +374,23 @@ class GroupBook:
 
     # ---- the end ----------------------------------------------------------------------------
 
-    def wanted(self, position: int) -> bool:
-        if not self.record.start <= position < self.log.end:
-            return False
-        return matches(self.record.topics, self.log.row_at(position).topic)
-
     def unsettled(self) -> Iterator[int]:
         """Messages that are not known to be acked or dead."""
-        for row in self.log.rows_from(self.record.start):
-            if matches(self.record.topics, row.topic):
-                for position in range(max(row.first, self.record.start), row.last + 1):
-                    mark = self.marks.get(position)
-                    if mark is None or not (mark.now.done or mark.now.dead):
-                        yield position
+        for position in self.scope.certain():
+            mark = self.marks.get(position)
+            if mark is None or not (mark.now.done or mark.now.dead):
+                yield position
+
+    def reads_for_good(self, topic: str) -> bool:
+        """By what the disk has of it for certain."""
+        return bool(self.durable_us) and self.terms.reads_on_disk(topic)
 
     def needs(self, position: int) -> bool:
         """Its bytes in the log are needed: the disk may still say that it is live."""
-        if not self.wanted(position):
+        if not self.scope.is_kept(position):
             return False
         mark = self.marks.get(position)
         return mark is None or (mark.disk.surely_live and not mark.pending)
-
-
-def positions_of(grant: Grant) -> Iterator[int]:
-    for piece in grant.pieces:
-        yield from range(piece.first, piece.last + 1)
-
-
-def brief(grant: Grant) -> str:
-    ranges = " ".join(f"{piece.first}..{piece.last}" for piece in grant.pieces)
-    return f"grant {grant.number} {grant.lane} {grant.lease.hex()} [{ranges}]"
 
 
 def _is_free(mark: Mark) -> bool:

@@ -10,6 +10,7 @@ from laybyd.core.effects import Grant
 from laybyd.core.events import Poll
 from laybyd.core.settings import GroupSettings
 from laybyd.core.types import Caller, Progress
+from tests.simulation.audit_terms import Terms
 from tests.simulation.world import MS
 
 SessionKey = bytes
@@ -44,6 +45,7 @@ class Lease:
         self.positions: set[int] = set()
         self.limits: dict[int, int] = {}
         self.starts: dict[int, int] = {}
+        self.handling_us = 0
         self.named: set[int] = set()
         self.suspects: set[int] = set()
         """Those that may be counted when this lease ends, because they were named alone."""
@@ -71,6 +73,9 @@ class Lease:
 
     def report(self, progress: Progress, now: int, settings: GroupSettings) -> None:
         self.end_us = max(self.end_us, now + self.length_us)
+        if settings.max_handling_us < self.handling_us:
+            self._hurry(settings.max_handling_us)
+        self.handling_us = settings.max_handling_us
         named: set[int] = set()
         for first, last, age_ms in progress.working:
             for position in range(first, last + 1):
@@ -94,6 +99,11 @@ class Lease:
             limit = start + settings.max_handling_us
             self.limits[position] = min(limit, self.limits.get(position, limit))
 
+    def _hurry(self, handling_us: int) -> None:
+        """Handling may take less long than before: it counts from this report on."""
+        for position, start in self.starts.items():
+            self.limits[position] = min(self.limits[position], start + handling_us)
+
     def may_count(self, position: int, now: int) -> bool:
         """Ended now: could the broker hold it against this message alone?"""
         return (
@@ -114,8 +124,8 @@ class Session:
 
 
 class LeaseTable:
-    def __init__(self, settings: GroupSettings) -> None:
-        self.settings = settings
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
         self.leases: dict[bytes, Lease] = {}
         self.busy: dict[bytes, Lease] = {}
         self._sessions: dict[SessionKey, Session] = {}
@@ -162,7 +172,7 @@ class LeaseTable:
     def reported(self, key: SessionKey, progress: Progress, now: int) -> None:
         for lease in self.of(key):
             if not lease.over and now < lease.end_us:
-                lease.report(progress, now, self.settings)
+                lease.report(progress, now, self._terms.now.settings)
 
     def end_session(self, key: SessionKey, now: int) -> None:
         for lease in self.of(key):

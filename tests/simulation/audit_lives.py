@@ -16,18 +16,29 @@ from laybyd.store.memory import MemoryStore
 from tests.simulation.audit_group import GroupBook
 from tests.simulation.audit_log import LogBook, demand
 from tests.simulation.audit_settles import Settles
+from tests.simulation.audit_terms import Term
+from tests.simulation.audit_topics import Deletion, Deletions
 
 
 class Request:
-    """A request without an answer. `life`: the group that it found; `end`: where the log ended
-    when it came."""
+    """A request without an answer. `life`: the group that it found, and `term` what was said of it
+    then, or by this request; `end`: where the log ended when it came; `deletion`: what it did."""
 
     def __init__(self, event: Any, since: int, end: int, life: Life | None) -> None:
         self.event = event
         self.since = since
         self.end = end
         self.life = life
+        self.term: Term | None = None
+        self.deletion: Deletion | None = None
         self.is_answered = False
+
+    @property
+    def differs(self) -> bool:
+        """It names other topics than the group reads: it will be refused, and changes nothing."""
+        if not isinstance(self.event, Poll) or self.event.topics is None or self.term is None:
+            return False
+        return set(self.event.topics) != set(self.term.record.topics)
 
     @property
     def book(self) -> GroupBook | None:
@@ -50,14 +61,20 @@ class Life:
     def gid(self) -> int:
         return self.book.record.gid
 
+    def changed(self, request: Request, now: int) -> None:
+        """What it reads and how it is treated is as the request says, from now on."""
+        request.term = self.book.changed(request.event.args, now)
+        self.settles.changed(now)
+
 
 class Lives:
     """`books` are those of the groups that there are, by name."""
 
-    def __init__(self, settings: CoreSettings, log: LogBook) -> None:
+    def __init__(self, settings: CoreSettings, log: LogBook, deletions: Deletions) -> None:
         self.books: dict[str, GroupBook] = {}
         self._settings = settings
         self._log = log
+        self._deletions = deletions
         self._current: dict[str, Life] = {}
         self._deleted: dict[int, Life] = {}
         self._gone: set[int] = set()
@@ -101,7 +118,7 @@ class Lives:
         demand(waiting, f"{record}: nobody asked for it")
         demand(record.gid not in self._gone, f"{record} has the number of a deleted group")
         self._check_asked(record, waiting[0], store, trimmed)
-        book = GroupBook(record, self._settings, self._log)
+        book = GroupBook(record, self._settings, self._log, self._deletions)
         book.started(boot, grants_from, 0)
         void = self._void.setdefault(name, set())
         life = self._current[name] = Life(book, Settles(book, frozenset(void)), waiting[0])
@@ -152,8 +169,12 @@ class Lives:
         for request in life.behind:
             self.missed(name, request)
 
-    def durable(self, gid: int, now: int) -> None:
-        self.numbered(gid).book.durable_us = now
+    def durable(self, record: GroupRecord, now: int) -> None:
+        book = self.numbered(record.gid).book
+        if book.durable_us:
+            book.terms.durable(record)
+        else:
+            book.durable_us = now
 
     def gone(self, gid: int) -> None:
         """For good."""
@@ -186,7 +207,7 @@ class Lives:
             known = self.get(record.name)
             demand(known is not None and known.gid == gid, f"{record}: nobody made it")
             assert known is not None
-            demand(known.book.record == record, f"{known.book.record} has become {record}")
+            known.book.terms.reopened(record)
 
     def _is_back(self, life: Life) -> None:
         name = life.book.name
@@ -238,8 +259,26 @@ def check_done(request: Request, trimmed: int) -> None:
     elif event.verb == "group_create":
         demand(life is not None and life.book.durable_us, f"{event} is done, but not yet for good")
         assert life is not None
-        differs = life.maker is not request and _differs(life.book, event.args, trimmed)
+        differs = life.maker is not request and _differs(request, trimmed)
         demand(not differs, f"{event} is done, but there is {life.book.record}")
+    elif event.verb == "group_set":
+        is_durable = life and request.term and life.book.terms.is_durable(request.term)
+        demand(is_durable, f"{event} is done, but not yet for good")
+    elif event.verb == "topic_delete":
+        is_durable = request.deletion is not None and request.deletion.is_durable
+        demand(is_durable, f"{event} is done, but not yet for good")
+
+
+def is_met(request: Request, code: str) -> bool:
+    """Whether this code, or "" for done, can be its answer."""
+    event = request.event
+    if code == "unknown_group":
+        return request.life is None
+    if isinstance(event, Operate) and event.verb == "topic_delete":
+        return bool(code) == (request.deletion is None)
+    if code == "conflict":
+        return request.life is not None and _differs(request, 0)
+    return True
 
 
 def check_refused(request: Request, code: str) -> None:
@@ -247,13 +286,19 @@ def check_refused(request: Request, code: str) -> None:
     if code == "unknown_group":
         demand(life is None or life.is_deleted, f"{event} is told that there is no such group")
     elif code == "conflict":
-        differs = life is not None and _differs(life.book, event.args, 0)
+        differs = life is not None and _differs(request, 0)
         demand(differs, f"{event} is in conflict with nothing")
+    elif code == "subscription_differs":
+        demand(request.differs, f"{event} names what the group reads: {request.term}")
 
 
-def _differs(book: GroupBook, args: Mapping[str, Any], trimmed: int) -> bool:
-    """A start below what the log holds is as good as the log's beginning."""
-    record, settings, start = book.record, book.settings._asdict(), args.get("start")
+def _differs(request: Request, trimmed: int) -> bool:
+    """From what was said of the group when it came. A start below what the log holds is as good as
+    the log's beginning."""
+    assert request.term is not None
+    record, settings = request.term.record, request.term.settings._asdict()
+    args = request.event.args
+    start = args.get("start")
     is_cut = isinstance(start, int) and start < record.start <= trimmed
     return (
         set(args["topics"]) != set(record.topics)

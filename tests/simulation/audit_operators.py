@@ -13,6 +13,7 @@ from laybyd.core.events import Operate, Read
 from laybyd.core.types import DEAD, DEFERRED
 from tests.simulation.audit_group import GroupBook
 from tests.simulation.audit_log import LogBook, demand, matches
+from tests.simulation.audit_topics import Deletions
 from tests.simulation.standing import Mark, Standing, union
 
 
@@ -92,8 +93,11 @@ class Operations:
                 demand(there or pending, f"{position} is listed {event.args['lane']}: {mark.now}")
 
 
-def check_read(log: LogBook, trimmed: int, event: Read, effect: ReadOut) -> None:
-    """Every message of its topics, in order, up to `next`; but for those trimmed meanwhile."""
+def check_read(
+    log: LogBook, deletions: Deletions, trimmed: int, event: Read, effect: ReadOut
+) -> None:
+    """Every message of its topics, in order, up to `next`; but for those trimmed meanwhile, and
+    for those deleted with their topic."""
     assert event.first is not None
     got = [
         position
@@ -105,7 +109,8 @@ def check_read(log: LogBook, trimmed: int, event: Read, effect: ReadOut) -> None
     want = [
         position
         for position in range(event.first, effect.next)
-        if matches(event.topics, log.row_at(position).topic)
+        if matches(event.topics, topic := log.row_at(position).topic)
+        and not deletions.gone(topic, position)
     ]
     missed = sorted(set(want) - set(got))
     demand(got == sorted(set(got)) and not set(got) - set(want), f"{got} read, {want} are there")

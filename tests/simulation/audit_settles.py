@@ -83,6 +83,28 @@ class Settles:
 
     # ---- when asked -------------------------------------------------------------------------
 
+    def changed(self, now: int) -> None:
+        """The group's settings are others: what has no answer yet may be judged by them."""
+        for asked in self._waiting.values():
+            asked[:] = [self._eased(one, now) for one in asked]
+
+    def _eased(self, one: Asked, now: int) -> Asked:
+        if one.verdict.outcome is not Outcome.FAIL or one.right not in (EITHER, LATE, DOUBT):
+            return one
+        least, most = self.book.terms.attempts(now)
+        was, due_us = one.taken, now + self.book.terms.least_backoff(now)
+        taken = was._replace(
+            deferred=was.deferred or was.low < most,
+            dead=was.dead or was.high >= least,
+            due_us=min(was.due_us, due_us),
+            counted_due_us=min(was.counted_due_us, due_us),
+        )
+        after = one.after
+        if one.mark.now is after:
+            after = union((after, taken))
+            one.mark.change(after)
+        return one._replace(taken=taken, after=after)
+
     def _judge(self, positions: range, verdict: Verdict, now: int) -> list[Asked]:
         """One of several that fail together is counted only if the others were not taken."""
         marks = [self.book.marks.setdefault(position, Mark(position)) for position in positions]
@@ -108,6 +130,12 @@ class Settles:
         return Asked(mark, verdict, right, before, mark.now, taken)
 
     def _right(self, mark: Mark, verdict: Verdict, now: int) -> str:
+        """What the group may have skipped or dropped is nobody's, and perhaps done."""
+        right = self._right_of_known(mark, verdict, now)
+        skipped = right == LATE and not self.book.scope.is_certain(mark.position)
+        return EITHER if skipped else right
+
+    def _right_of_known(self, mark: Mark, verdict: Verdict, now: int) -> str:
         lease = self.book.table.leases.get(verdict.lease)
         remembered = lease is not None and now < lease.granted_us + MEMORY * lease.length_us
         if self._is_strange(mark, verdict, lease, remembered):
@@ -154,7 +182,7 @@ class Settles:
         if verdict.lease != mark.holder:
             return EITHER if ended else REFUSED
         counted = ended and holder.may_count(mark.position, now)
-        may_be_dead = counted and mark.now.high + 1 >= self.book.settings.max_attempts
+        may_be_dead = counted and mark.now.high + 1 >= self.book.terms.attempts(now)[0]
         if may_be_dead:
             return EITHER
         # Who has it next may have been chosen already, in an answer that waits for a commit.
@@ -209,7 +237,8 @@ class Settles:
             return self._failed(mark.now, (counted[0], 1), ended_us)
         moved = self._moved(mark, was, verdict, counted, now)
         attempts = range(mark.now.low, mark.now.high + 1)
-        if moved.counted_due_us - now not in {self.book.backoff(number) for number in attempts}:
+        backoffs = set().union(*(self.book.terms.backoffs(number, now) for number in attempts))
+        if moved.counted_due_us - now not in backoffs:
             return moved
         return moved._replace(counted_due_us=moved.counted_due_us - now + ended_us)
 
@@ -223,12 +252,12 @@ class Settles:
         return was
 
     def _failed(self, was: Standing, counted: tuple[int, int], now: int) -> Standing:
-        most = self.book.settings.max_attempts
+        least, most = self.book.terms.attempts(now)
         low, high = was.low + counted[0], was.high + counted[1]
-        due_us = now + self.book.backoff(was.low)
+        due_us = now + min(self.book.terms.backoffs(was.low, now))
         return Standing(
             deferred=low < most,
-            dead=high >= most,
+            dead=high >= least,
             low=low,
             high=high,
             due_us=due_us if counted[0] else now,
@@ -247,11 +276,11 @@ class Settles:
         return was._replace(
             live=was.live,
             deferred=was.deferred or often or ended,
-            dead=often and was.high + 1 >= self.book.settings.max_attempts,
+            dead=often and was.high + 1 >= self.book.terms.attempts(now)[0],
             done=False,
             high=was.high + often,
             due_us=was.due_us if was.deferred else 0,
-            counted_due_us=now + self.book.backoff(was.low),
+            counted_due_us=now + min(self.book.terms.backoffs(was.low, now)),
         )
 
     # ---- when answered ----------------------------------------------------------------------

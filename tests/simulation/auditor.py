@@ -6,11 +6,13 @@ the store, and knows nothing of how the core works.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from laybyd.core import effects as fx
 from laybyd.core import events as ev
 from laybyd.core.settings import CoreSettings
+from laybyd.core.types import Row
 from laybyd.store import records
 from laybyd.store.memory import MemoryStore
 from tests.simulation.audit_group import GroupBook, brief, positions_of
@@ -21,9 +23,11 @@ from tests.simulation.audit_lives import (
     check_done,
     check_refused,
     group_of,
+    is_met,
 )
 from tests.simulation.audit_log import LogBook, Violation, demand
 from tests.simulation.audit_operators import Operations, check_read
+from tests.simulation.audit_topics import Deletions
 from tests.simulation.broker_host import Watcher
 
 REQUESTS = ev.Poll | ev.Settle | ev.Extend | ev.Goodbye | ev.Operate | ev.Push | ev.Read
@@ -35,13 +39,15 @@ class Auditor(Watcher):
         self.log = LogBook()
         self.boot = 0
         self._settings = settings
-        self._lives = Lives(settings, self.log)
+        self._deletions = Deletions(self.log)
+        self._lives = Lives(settings, self.log, self._deletions)
         self._operations = Operations()
         self._open: dict[Asked, list[Request]] = {}
         self._leaving: dict[Asked, Request] = {}
         self._commits: dict[int, fx.Commit] = {}
         self._store: MemoryStore | None = None
         self._now = 0
+        self._at_work: Any = None
         self._trimmed = 1
         self._grants_from = 0
 
@@ -55,6 +61,7 @@ class Auditor(Watcher):
         demand(boot > self.boot, f"boot {boot} after boot {self.boot}")
         self.boot, self._store = boot, store
         self.log.reopened(store)
+        self._deletions.reopened(store)
         kept = [state.record for state in records.load_groups(store)]
         self._lives.reopened({record.gid: record for record in kept}, now)
         self._grants_from = now + (0 if boot == 1 else self._settings.restart_grace_us)
@@ -72,7 +79,7 @@ class Auditor(Watcher):
     # ---- events -----------------------------------------------------------------------------
 
     def event(self, event: ev.Event, now: int) -> None:
-        self._now = now
+        self._now, self._at_work = now, None
         handler = getattr(self, "_on_" + type(event).__name__.lower(), None)
         if isinstance(event, REQUESTS):
             self._asked(event, now)
@@ -85,15 +92,18 @@ class Auditor(Watcher):
             if event.seq is not None:
                 return
         name = group_of(event)
-        request = Request(event, now, self.log.end, self._lives.get(name))
+        request = self._at_work = Request(event, now, self.log.end, self._lives.get(name))
         self._open.setdefault(_ticket(event), []).append(request)
         if request.life is not None:
-            self._came_to(request.life, event, now)
+            self._came_to(request.life, request, now)
         elif name is not None:
             self._lives.missed(name, request)
 
-    def _came_to(self, life: Life, event: Any, now: int) -> None:
-        book = life.book
+    def _came_to(self, life: Life, request: Request, now: int) -> None:
+        book, event = life.book, request.event
+        request.term = book.terms.now
+        if request.differs:
+            return
         if isinstance(event, ev.Poll):
             life.settles.asked(_ticket(event), event.verdicts, now)
             book.polled(event, now)
@@ -103,6 +113,8 @@ class Auditor(Watcher):
             book.reported(event.session, event.progress, now)
         elif isinstance(event, ev.Goodbye):
             book.left(event.session, now)
+        elif event.verb == "group_set":
+            life.changed(request, now)
         else:
             self._operations.asked(_ticket(event), event, book, now)
 
@@ -113,7 +125,9 @@ class Auditor(Watcher):
     def _on_committed(self, event: ev.Committed, now: int) -> None:
         for op in self._commits.pop(event.token).ops:
             if isinstance(op, fx.SaveGroup):
-                self._lives.durable(op.record.gid, now)
+                self._lives.durable(op.record, now)
+            elif isinstance(op, fx.ForgetTopic):
+                self._deletions.durable(op)
             elif isinstance(op, fx.DropGroup):
                 self._lives.gone(op.gid)
 
@@ -160,14 +174,31 @@ class Auditor(Watcher):
     def _did_commit(self, effect: fx.Commit) -> None:
         self._commits[effect.token] = effect
         for op in effect.ops:
-            if isinstance(op, fx.SaveGroup) and op.record.name not in self.groups:
-                self._made(op)
+            if isinstance(op, fx.SaveGroup):
+                self._saved(op)
+            elif isinstance(op, fx.ForgetTopic):
+                self._forgotten(op)
             elif isinstance(op, fx.DropGroup):
                 self._lives.deleted(op.gid, (one for some in self._open.values() for one in some))
             elif isinstance(op, fx.Park):
                 self._lives.numbered(op.record.gid).book.parked(op, self._now)
             elif isinstance(op, fx.Unpark):
                 self._lives.numbered(op.record.gid).book.space.unparked(op)
+
+    def _saved(self, op: fx.SaveGroup) -> None:
+        book = self.groups.get(op.record.name)
+        if book is None:
+            self._made(op)
+        else:
+            book.terms.written(op.record)
+
+    def _forgotten(self, op: fx.ForgetTopic) -> None:
+        assert self._store is not None
+        request = self._at_work
+        event = None if request is None else request.event
+        deletion = self._deletions.written(op, event, self._store, self._now)
+        if deletion is not None:
+            request.deletion = deletion
 
     def _made(self, op: fx.SaveGroup) -> None:
         """What waited for it comes to it now."""
@@ -177,7 +208,7 @@ class Auditor(Watcher):
             op.record, self.boot, grants_from, self._store, self._trimmed
         ):
             assert request.life is not None
-            self._came_to(request.life, request.event, self._now)
+            self._came_to(request.life, request, self._now)
 
     def _did_quiesced(self, effect: fx.Quiesced) -> None:
         """Everything is durable by now; what still comes before the end may be lost."""
@@ -188,11 +219,20 @@ class Auditor(Watcher):
     def _did_trim(self, effect: fx.Trim) -> None:
         """Nothing that somebody needs: also who is deleted may be back after a crash."""
         assert self._store is not None
-        for position in range(self._store.facts().start, effect.below):
+        start = self._store.facts().start
+        for position in range(start, effect.below):
             for life in self._lives:
                 needed = life.book.needs(position)
                 demand(not needed, f"{effect} but {life.book.name} needs {position}")
+        for row in self.log.rows_from(start):
+            freed = start <= row.first < effect.below
+            demand(not freed or self._may_go(row), f"{effect} but no group reads {row}")
         self._trimmed = max(self._trimmed, effect.below)
+
+    def _may_go(self, row: Row) -> bool:
+        """What no group reads is kept, until its topic is deleted."""
+        is_gone = self._deletions.gone_on_disk(row.topic, row.first)
+        return is_gone or any(life.book.reads_for_good(row.topic) for life in self._lives)
 
     def _did_deliver(self, effect: fx.Deliver) -> None:
         asked = self._answered(effect)
@@ -204,16 +244,19 @@ class Auditor(Watcher):
             self._leaving[_ticket(effect)] = asked
         if not life.book.durable_us:
             raise Violation(f"{effect} before {poll.group} is durable")
+        demand(not asked.differs, f"{effect} answers {poll}, which names other topics")
         life.settles.answered(_ticket(poll), effect.refused, life.is_deleted)
-        hidden = _waits(asked, life.book) or self._others_wait(life.book)
-        life.book.delivered(effect, poll, hidden, self._now)
+        life.book.delivered(effect, poll, asked.since, self._hidden(asked, life.book), self._now)
 
-    def _others_wait(self, book: GroupBook) -> bool:
-        return any(
-            isinstance(one.event, ev.Poll) and one.book is book and _waits(one, book)
-            for asked in self._open.values()
-            for one in asked
-        )
+    def _hidden(self, poll: Request, book: GroupBook) -> int | None:
+        """Since when answers may be made that wait for a commit; None when there are none."""
+        waits = (one.since for one in self._polls(poll) if one.book is book and _waits(one, book))
+        return min(waits, default=None)
+
+    def _polls(self, poll: Request) -> Iterator[Request]:
+        yield poll
+        for asked in self._open.values():
+            yield from (one for one in asked if isinstance(one.event, ev.Poll))
 
     def _did_reply(self, effect: fx.Reply) -> None:
         request = self._answered(effect)
@@ -233,11 +276,17 @@ class Auditor(Watcher):
         if request.life is not None:
             self._operations.answered(_ticket(request.event), fields)
             self._operations.listed(request.event, request.life.book, fields)
+        elif request.event.verb == "topics":
+            assert self._store is not None
+            self._deletions.check_list(fields["topics"], self._readers_of, self._store)
         check_done(request, self._trimmed)
+
+    def _readers_of(self, topic: str) -> int:
+        return sum(book.terms.reads(topic) for book in self.groups.values())
 
     def _did_readout(self, effect: fx.ReadOut) -> None:
         asked = self._answered(effect)
-        check_read(self.log, self._trimmed, asked.event, effect)
+        check_read(self.log, self._deletions, self._trimmed, asked.event, effect)
 
     def _did_refuse(self, effect: fx.Refuse) -> None:
         if "producer" in effect.fields:
@@ -250,7 +299,11 @@ class Auditor(Watcher):
         elif life is None:
             self._lives.refused(request)
         elif isinstance(asked, ev.Poll | ev.Settle):
-            demand(not asked.verdicts, f"{effect} says nothing of the outcomes in {asked}")
+            unsaid = asked.verdicts and not request.differs
+            demand(not unsaid, f"{effect} says nothing of the outcomes in {asked}")
+        if effect.code == "unknown_topic":
+            assert self._store is not None
+            self._deletions.check_unknown(asked.args["topic"], self._store)
         check_refused(request, effect.code)
 
     def _answered(self, effect: Any) -> Request:
@@ -294,6 +347,23 @@ class Auditor(Watcher):
     def unsettled(self) -> int:
         return sum(1 for book in self.groups.values() for _ in book.unsettled())
 
+    @property
+    def untrimmed(self) -> str:
+        """Once all is settled the log is freed up to what is parked in it and what nobody reads."""
+        assert self._store is not None
+        start = self._store.facts().start
+        pins = [book.space.pinned for book in self.groups.values()]
+        need = min([self.log.end, *(pin for pin in pins if pin), *self._unread(start)])
+        return "" if self._trimmed >= need else f"the log from {self._trimmed} on, not from {need}"
+
+    def _unread(self, start: int) -> Iterator[int]:
+        for row in self.log.rows_from(start):
+            is_read = bool(self._readers_of(row.topic))
+            is_gone = self._deletions.gone(row.topic, row.first)
+            if row.first >= start and not is_read and not is_gone:
+                below = self._deletions.below(row.topic)
+                yield max(start, below) if below else row.first
+
     def left(self) -> str:
         """What is missing at the end."""
         lines = []
@@ -314,10 +384,10 @@ class Auditor(Watcher):
 
 
 def _at(asked: list[Request], effect: Any) -> int:
-    """Of a request that came twice it is the later one that found no group any more."""
-    if isinstance(effect, fx.Refuse) and effect.code == "unknown_group":
-        return next((at for at, one in enumerate(asked) if one.life is None), 0)
-    return 0
+    """Of a request that came twice, one may have been done and the other refused, and the refusal
+    waits for no commit."""
+    code = effect.code if isinstance(effect, fx.Refuse) else ""
+    return next((at for at, one in enumerate(asked) if is_met(one, code)), 0)
 
 
 def _waits(request: Request, book: GroupBook) -> bool:

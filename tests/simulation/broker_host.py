@@ -30,7 +30,7 @@ from laybyd.core.types import LIVE, Caller
 from laybyd.scheduler.loading import loaded_core
 from laybyd.store import records
 from laybyd.store.memory import MemoryStore
-from tests.simulation import bounds
+from tests.simulation.bounds import Bounds
 from tests.simulation.log_side import LogSide
 from tests.simulation.network import Answer, Network
 from tests.simulation.state_side import Assemble, Bytes, Damage, DamagedBlock, StateSide
@@ -141,6 +141,7 @@ class BrokerHost:
         self._turning = self._is_late = False
         self._follow_ups: list[Event] = []
         self._turned_us = now
+        self._bounds = Bounds(self._settings)
         self._alarm: int | None = None
         self._log = LogSide(store, fence, Worker(self, self._pace.append_us))
         self._bytes = Bytes(store, self.damage)
@@ -240,7 +241,7 @@ class BrokerHost:
         follow_ups, self._follow_ups = self._follow_ups, []
         self.receive(follow_ups)
         self._set_alarm()
-        bounds.check(self.core, self._settings)
+        self._bounds.check(self.core)
 
     def _step(self, event: Event) -> None:
         assert self.core is not None

@@ -86,6 +86,7 @@ class Consumer(Client):
         super().__init__(world, network, name)
         self.way = way
         self.pause_us = PAUSE_US
+        self._names = True
         self.todo: list[Work] = []
         self.later(world.pause(100 * MS), self.work)
 
@@ -109,12 +110,21 @@ class Consumer(Client):
             return
         self.poll()
 
+    @property
+    def topics(self) -> tuple[str, ...] | None:
+        """What it asks for: its own, until it is told that the group reads others."""
+        return self.way.topics if self._names else None
+
+    def refused(self, code: str) -> None:
+        if code in ("subscription_differs", "unknown_group"):
+            self._names = code == "unknown_group"
+
     def poll(self) -> None:
         way = self.way
         poll = Poll(
             NOBODY,
             way.group,
-            way.topics,
+            self.topics,
             way.credit,
             way.credit_bytes,
             way.wait_ms,
@@ -128,6 +138,7 @@ class Consumer(Client):
             self.todo = work_of(answer)
             self.later(0 if self.todo else self.pause_us, self.work)
         else:
+            self.refused(answer.effect.code)
             self.later(max(1, answer.effect.retry_ms) * MS, self.work)
 
     def _settle(self, verdicts: tuple[Verdict, ...]) -> None:

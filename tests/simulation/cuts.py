@@ -18,6 +18,8 @@ NATURES = {"killer": 0, "stuck": 0, "poison": 0, "moody": 0.0}
 WHOLE: dict[str, dict[str, Any]] = {
     "operators": {"operate_us": 0},
     "deletes": {"delete_us": 0},
+    "removals": {"remove_us": 0},
+    "changes": {"change_us": 0},
     "readers": {"readers": 0},
     "pace": {"pace": QUICK},
 }

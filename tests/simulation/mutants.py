@@ -6,8 +6,7 @@ means a promise that nobody checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
@@ -32,28 +31,10 @@ from laybyd.core.rules import Rules
 from laybyd.core.sessions import Waiting
 from laybyd.core.trim import Trimmer
 from laybyd.core.types import Outcome
+from tests.simulation import mutants_of_changes
+from tests.simulation.planting import MUTANTS, mutant, planted, swap
 
-Plant = Callable[[ExitStack], None]
-MUTANTS: dict[str, Plant] = {}
-
-
-def mutant(plant: Plant) -> Plant:
-    MUTANTS[plant.__name__] = plant
-    return plant
-
-
-@contextmanager
-def planted(name: str) -> Iterator[None]:
-    with ExitStack() as stack:
-        MUTANTS[name](stack)
-        yield
-
-
-def swap(stack: ExitStack, owner: Any, name: str, new: Any) -> Any:
-    """Put `new` in place; gives what was there."""
-    old = getattr(owner, name)
-    stack.enter_context(patch.object(owner, name, new))
-    return old
+__all__ = ("MUTANTS", "mutants_of_changes", "planted")
 
 
 # ---- what is promised over a crash --------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from laybyd.core.events import Poll, Push
+from laybyd.core.events import Operate, Poll, Push
 from tests.simulation.world import World
 
 
@@ -137,5 +137,7 @@ class Network:
 
 def _may_repeat(event: Any) -> bool:
     """A poll is repeated by its client, as a new request; an unnumbered push by nobody, for it
-    would be stored twice, and rightly so."""
+    would be stored twice, and rightly so; nor is a topic deleted twice: it may be there again."""
+    if isinstance(event, Operate) and event.verb == "topic_delete":
+        return False
     return not isinstance(event, Poll) and not (isinstance(event, Push) and event.seq is None)

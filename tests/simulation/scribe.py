@@ -15,6 +15,7 @@ from laybyd.core.settings import CoreSettings
 from laybyd.core.types import Progress, Verdict
 from tests.audit.history import DAEMON, Call, Line, Writer
 from tests.simulation import bodies
+from tests.simulation.changers import shortest_wait_us
 from tests.simulation.network import Answer, Witness
 from tests.simulation.world import MS, World
 
@@ -25,7 +26,7 @@ Key = tuple[str, int]
 class Scribe(Witness):
     """`name` is the client's, whatever life it is in; `label` says which of them it is."""
 
-    def __init__(self, world: World, settings: CoreSettings) -> None:
+    def __init__(self, world: World, settings: CoreSettings, changes: bool) -> None:
         self.lines: list[Line] = []
         self._world = world
         self._writer = Writer(self.lines.append, lambda: world.now - world.begun)
@@ -42,7 +43,8 @@ class Scribe(Witness):
             ),
             ev.Operate: lambda one: (one.verb, _operate(one.args)),
         }
-        self._writer.event("limits", **_limits(settings))
+        limits = _loosest(settings) if changes else _limits(settings)
+        self._writer.event("limits", **limits)
         self.faults(True)
 
     # ---- clients --------------------------------------------------------------------------------
@@ -151,7 +153,21 @@ def _operate(args: Mapping[str, Any]) -> Fields:
     fields = {key: one for key, one in args.items() if key not in ("start", "start_us")}
     if "ranges" in args:
         fields["ranges"] = _flat(args["ranges"])
+    if "settings" in args:
+        fields["settings"] = _settings(args["settings"])
     return fields | _start(args.get("start"), args.get("start_us"))
+
+
+def _settings(given: Mapping[str, Any]) -> Fields:
+    """As the protocol has them."""
+    return {
+        name.replace("_us", "_ms"): _ms(one) if name.endswith("_us") else one
+        for name, one in given.items()
+    }
+
+
+def _ms(value: int | tuple[int, ...]) -> int | list[int]:
+    return value // MS if isinstance(value, int) else [one // MS for one in value]
 
 
 def _start(start: str | int | None, start_us: int | None) -> Fields:
@@ -218,3 +234,8 @@ def _limits(settings: CoreSettings) -> Fields:
         "max_wait_ms": group.max_wait_us // MS,
         "leases_per_session": group.leases_per_session,
     }
+
+
+def _loosest(settings: CoreSettings) -> Fields:
+    """Of groups whose settings are changed: what holds of them all the time."""
+    return {"max_wait_ms": shortest_wait_us(settings.group) // MS}

@@ -86,7 +86,7 @@ class Session(Consumer):
         poll = Poll(
             NOBODY,
             way.group,
-            way.topics,
+            self.topics,
             way.credit,
             way.credit_bytes,
             way.wait_ms,
@@ -107,6 +107,7 @@ class Session(Consumer):
         deliver = answer.effect
         if not isinstance(deliver, Deliver):
             self._polling = None
+            self.refused(deliver.code)
             self._tell_again(self._riding)
             self.later(max(1, deliver.retry_ms) * MS, self.work)
             return

@@ -17,6 +17,7 @@ from tests.simulation.audit_drain import FEW_HANDLERS
 from tests.simulation.audit_log import Violation, demand
 from tests.simulation.auditor import Auditor
 from tests.simulation.broker_host import BrokerHost
+from tests.simulation.changers import Changer, Remover
 from tests.simulation.consumers import Consumer
 from tests.simulation.keepers import Keeper
 from tests.simulation.network import Network
@@ -35,6 +36,8 @@ CRASH_EFFECTS = 60
 """So many effects and commits at most are let through before a crash that was called for."""
 
 ANSWER_US = 30 * SECOND
+
+TRIM_US = 10 * SECOND
 
 PEACE_WAIT_MS = 2_000
 """Polls that wait, so that hours pass in few steps."""
@@ -63,7 +66,9 @@ class Simulation:
         self._host = BrokerHost(
             self.world, self._network, self.plan.settings, self.plan.pace, self._store, self.auditor
         )
-        self._scribe = self._network.witness = Scribe(self.world, self.plan.settings)
+        self._scribe = self._network.witness = Scribe(
+            self.world, self.plan.settings, self.plan.change_us > 0
+        )
         self._host.died = self._die
         self._start(0)
         self._hire()
@@ -88,10 +93,19 @@ class Simulation:
         groups = sorted({one.way.group for one in self._consumers})
         self._operators = [Operator(world, network, "oper", groups, plan.operate_us or SECOND)]
         self._operators[0].stopped = not plan.operate_us
-        self._keepers = self._hire_keepers()
+        self._keepers = [*self._hire_keepers(), *self._hire_changers(groups)]
         self._readers = [
             Reader(world, network, f"read{i}", plan.topics[: i + 1]) for i in range(plan.readers)
         ]
+
+    def _hire_changers(self, groups: list[str]) -> list[Remover | Changer]:
+        world, network, plan = self.world, self._network, self.plan
+        hired: list[Remover | Changer] = []
+        if plan.remove_us:
+            hired.append(Remover(world, network, "remo", plan.topics, plan.remove_us))
+        if plan.change_us:
+            hired.append(Changer(world, network, "chan", groups, plan.topics, plan.change_us))
+        return hired
 
     def _hire_keepers(self) -> list[Keeper]:
         if not self.plan.delete_us:
@@ -165,6 +179,8 @@ class Simulation:
     def _close(self) -> None:
         """The broker can stop in order once all is quiet."""
         self._await_answers()
+        if self.plan.remove_us or self.plan.change_us:
+            self._await_trims()
         inspector = Inspector(self.world, self._network, "last", sorted(self.auditor.groups))
         self.world.run(lambda: inspector.done)
         self._host.quiesce()
@@ -181,6 +197,12 @@ class Simulation:
         self.world.run(lambda: self.world.now > until or all(one.is_answered for one in asked))
         for one in asked:
             demand(one.is_answered, f"no answer to {one.event}")
+
+    def _await_trims(self) -> None:
+        """What nobody needs any more is freed soon."""
+        until = self.world.now + TRIM_US
+        self.world.run(lambda: self.world.now > until or not self.auditor.untrimmed)
+        demand(not self.auditor.untrimmed, f"nobody needs {self.auditor.untrimmed}")
 
     def _summary(self) -> Summary:
         dead = sum(

@@ -34,8 +34,9 @@ class Chaos(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Everything drawn for one seed. `operate_us`, `delete_us`: mean time between an operator's
-    looks at parked messages, and between deletions of a group; 0: never."""
+    """Everything drawn for one seed. `operate_us`, `delete_us`, `remove_us`, `change_us`: mean time
+    between an operator's looks at parked messages, between deletions of a group, of a topic, and
+    between changes of a group; 0: never."""
 
     settings: CoreSettings
     faults: Faults
@@ -49,6 +50,8 @@ class Plan(NamedTuple):
     operate_us: int
     readers: int
     delete_us: int = 0
+    remove_us: int = 0
+    change_us: int = 0
 
     def text(self) -> str:
         return "\n".join(f"  {name}: {value}" for name, value in self._asdict().items())
@@ -58,8 +61,11 @@ def draw(seed: int) -> Plan:
     """What came later has dice of its own, so that what was drawn before stays as it was."""
     plan, keeping = _first_draw(Dice(seed)), Dice(seed, "keeping")
     moves = Dice(seed, "moves").maybe(0.3, 0.1, 0.0)
+    removing, changing = Dice(seed, "removing"), Dice(seed, "changing")
     plan = plan._replace(
         delete_us=keeping.maybe(0.4, keeping.pick(200 * MS, SECOND, 5 * SECOND), 0),
+        remove_us=removing.maybe(0.4, removing.pick(200 * MS, SECOND, 5 * SECOND), 0),
+        change_us=changing.maybe(0.4, changing.pick(200 * MS, SECOND, 5 * SECOND), 0),
         sequencers=tuple(habits._replace(moves=moves) for habits in plan.sequencers),
     )
     return _begun_by_time(plan, Dice(seed, "times"))

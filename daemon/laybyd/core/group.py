@@ -331,6 +331,7 @@ class Group:
         self.record = self.parts.record = self.parts.parking.group = record
         self._matcher = Matcher(record.topics)
         self.parts.rules.group = with_overrides(self.parts.core.group, record)
+        self._polls.cap()
         self.parts.journal.add(SaveGroup(record), now)
         self.forget(now)
         return self.parts.journal.barrier()

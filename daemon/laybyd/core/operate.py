@@ -147,7 +147,8 @@ class Operator:
         token = world.commits.take(_Answered(world.out, Reply(event.caller, {})))
         world.out.append(Commit(token, (ForgetTopic(name, log_end),)))
         for group in world.groups:
-            if group.matches(name):
+            # What is deferred stays a group's that does not read its topic any more.
+            if group.matches(name) or group.parts.account.deferred:
                 group.forget(now)
                 world.touch(group)
         world.trimmer.wait_for(token)

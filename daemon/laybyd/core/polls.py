@@ -127,6 +127,14 @@ class Polls:
         """When to look again, if that is known."""
         return self._grace_until if not self.closed and now < self._grace_until else None
 
+    def cap(self) -> None:
+        """Fewer leases may be allowed than before: who holds as many does not stand in line."""
+        sessions = self._parts.sessions
+        for waiting in [*sessions.idle.values(), *sessions.ahead.values()]:
+            if len(waiting.session.leases) >= self._parts.settings.leases_per_session:
+                sessions.withdraw(waiting.session)
+                self._capped[waiting.session] = waiting
+
     def uncap(self) -> None:
         """Sessions that hold fewer leases again stand in line."""
         for session, waiting in list(self._capped.items()):

@@ -14,6 +14,7 @@ from tests.builders import (
     a_poll,
     a_verdict,
     delivered,
+    positions,
     settings,
 )
 
@@ -213,6 +214,19 @@ def test_changed_settings_survive_a_restart():
     table.restart()
     shown = table.group()["settings"]
     assert (shown["lease_us"], shown["max_attempts"]) == (5 * SECOND, 2)
+
+
+def test_fewer_leases_are_for_who_waits_already_too():
+    table = Table(settings({"idle_after_us": 0}))
+    table.push("app", 2)
+    held = table.lease("one", credit=1, handlers=9)
+    table.settle(table.lease("two", credit=1), outcome=Outcome.DEFER, delay_ms=1_000)
+    table.poll("one", wait_ms=30_000, handlers=9, idle=7)
+    table.operate("group_set", group="g", settings={"leases_per_session": 1})
+    assert delivered(table.wait(5 * SECOND)) == []
+    table.settle(held)
+    table.wait(SECOND)
+    assert positions(table.last_lease("one")) == [2]
 
 
 def test_a_deleted_group_answers_its_polls_and_frees_everything():

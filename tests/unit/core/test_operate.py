@@ -220,6 +220,19 @@ def test_what_comes_back_of_a_deleted_topic_is_dropped():
     assert delivered(table.poll("two")) == []
 
 
+def test_what_is_deferred_of_a_deleted_topic_that_is_not_read_any_more_is_dropped():
+    table = Table(settings({"backoff_us": (1 * SECOND,)}))
+    table.push("app", 2)
+    grant = table.lease("one", topics=("app", "web"))
+    table.settle(grant, (1, 1), outcome=Outcome.FAIL)
+    table.operate("group_set", group="g", topics=("web",))
+    table.operate("topic_delete", topic="app")
+    table.wait(2 * SECOND)
+    assert delivered(table.poll("two", topics=None)) == []
+    shown = table.group()
+    assert (shown["out"], shown["deferred"]) == (1, 0)
+
+
 @pytest.mark.parametrize("lane", ["live", "deferred"])
 @pytest.mark.parametrize("end", ["fail", "defer", "release", "started", "silence", "unheard"])
 def test_what_was_out_of_a_deleted_topic_never_comes_again(lane, end):
