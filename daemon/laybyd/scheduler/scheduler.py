@@ -19,7 +19,7 @@ from laybyd.scheduler.log_writer import Written
 from laybyd.scheduler.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from laybyd.core.broker import Broker
     from laybyd.scheduler.dispatch import Dispatch
@@ -35,6 +35,10 @@ BEHIND_US = 20_000
 PATIENCE_S = 3_600.0
 """A deadline further off is looked at again on the way: a wait has a limit in the interpreter, and
 the core's deadlines have none (a share of nothing is never filled)."""
+
+BEHIND_MAX_US = 2_000_000
+"""But a group whose requests never end is not spared its deadlines for good: polls must be answered
+and leases of the dead must end, and an outcome that comes late still counts."""
 
 TURN_BYTES = 4 << 20
 TURN_EVENTS = 2_048
@@ -86,7 +90,7 @@ class Scheduler:
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._events: list[Event] = []
         self._waiting = Waiting()
-        self._turned_us = 0
+        self._turned_us = self._caught_up_us = 0
         self._waits_for_drain = False
         self._drained = False
         self._stopping = False
@@ -121,16 +125,22 @@ class Scheduler:
         late_us = 0 if deadline is None else now - deadline
         stood_us = min(late_us, now - self._turned_us)
         self._turned_us = now
+        if not self._waiting:
+            self._caught_up_us = now
         if stood_us > LATE_US and not (self._waits_for_drain or self._drained):
             log.warning("stood still for %.1f s: leases are extended by that much", stood_us / 1e6)
             self._step(Late(stood_us), now)
         self._step_events(now)
         if self._may_tick(late_us):
-            self._dispatch.run(self._core.tick(now, self._waiting.groups), now)
+            self._dispatch.run(self._core.tick(now, self._behind(now)), now)
         self._hand_over(now)
         if self._waiting:
             self._step_waiting(now + TURN_US)
             self._hand_over(now)
+
+    def _behind(self, now: int) -> Container[str]:
+        """Groups in which nothing may end by time yet: an outcome may be among what was put off."""
+        return self._waiting.groups if now - self._caught_up_us < BEHIND_MAX_US else ()
 
     def _hand_over(self, now: int) -> None:
         """What the steps have made goes to the writers and the front-end."""

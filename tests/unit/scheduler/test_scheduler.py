@@ -9,7 +9,7 @@ import pytest
 
 from laybyd.core.events import Goodbye, Late
 from laybyd.core.types import Caller
-from laybyd.scheduler.scheduler import LATE_US, Drained, Events, Ping, Scheduler
+from laybyd.scheduler.scheduler import BEHIND_MAX_US, LATE_US, Drained, Events, Ping, Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,6 +187,25 @@ def test_what_is_due_is_done_meanwhile_but_for_groups_whose_requests_wait():
     core.deadline = core.now
     turns(scheduler, 1)
     assert ("tick", set()) in core.did
+
+
+def test_a_group_whose_requests_never_end_is_not_spared_its_deadlines_for_good():
+    core, scheduler = slow_world()
+    scheduler.put(requests(b"80", 60))
+    turns(scheduler, 1)
+    held, spared = [], []
+    while len(core.steps()) < 59:
+        core.deadline = began = core.now
+        core.did.clear()
+        turns(scheduler, 1)
+        ticks = [behind for what, behind in core.did if what == "tick"]
+        (held if began - NOW_US < BEHIND_MAX_US else spared).extend(ticks)
+        if began - NOW_US > 2 * BEHIND_MAX_US:
+            break
+    assert held
+    assert spared
+    assert all(behind == {"g"} for behind in held)
+    assert all(behind == set() for behind in spared)
 
 
 def test_a_deadline_that_is_held_back_is_no_standstill():
