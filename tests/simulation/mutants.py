@@ -68,7 +68,7 @@ def a_snapshot_forgets_what_is_done_above_the_floor(stack: ExitStack) -> None:
 def granted_within_the_restart_grace(stack: ExitStack) -> None:
     def begin(self: Polls, *args: Any) -> None:
         old(self, *args)
-        self.grace_until = 0
+        self._grace_until = 0
 
     old = swap(stack, Polls, "__init__", begin)
 

@@ -18,7 +18,7 @@ from tests.simulation.simulation import run
 
 SEEDS_FILE = Path(__file__).with_name("seeds.txt")
 STEPS = 3_000
-FRUITFUL = (1, 3, 5, 15, 4, 8, 12, 21, 32, 6, 27, 74, 182, 311, 350, 1383)
+FRUITFUL = (1, 3, 5, 15, 4, 8, 12, 21, 32, 6, 27, 74, 136, 182, 236, 311, 350, 1383)
 MUTANT_SEEDS = (*FRUITFUL, *(seed for seed in range(1, 60) if seed not in FRUITFUL))
 EVENTS = 1_000_000
 PARTS = 25
