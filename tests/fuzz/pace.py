@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 
-WORK_NS = 400_000
-"""Of a fast machine that has nothing else to do. Where the slowest step known takes 5.2 ms this
-takes about 470,000, and 800,000 where it takes 8.7."""
+WORK_NS = 470_000
+"""Where the slowest step known takes 5.2 ms, which is where the bounds were set. (Inferred from a
+machine on which the step takes 8.7 ms and this 790,000.)"""
 
 TIMES = 5
 

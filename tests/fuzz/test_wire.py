@@ -15,6 +15,7 @@ from laybyd.wire import decode as decoding
 from tests.fuzz import handlers, wire
 from tests.fuzz.corpus import by_size, vectors
 from tests.fuzz.mutate import Mutator, donors
+from tests.fuzz.pace import slowness
 from tests.fuzz.runs import run
 from tests.fuzz.spans import spans
 
@@ -124,7 +125,7 @@ def _dawdling(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def slow(frames: Any, limits: Any) -> Any:
         if len(frames) > 10:
-            until = time.thread_time_ns() + 20 * wire.SLICE_NS
+            until = time.thread_time_ns() + int(2 * wire.SLICE_NS * slowness())
             while time.thread_time_ns() < until:
                 pass
         return real(frames, limits)

@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
     MakeDaemon = Callable[..., DaemonProcess]
 
-NOTICED_S = 3.0
+NOTICED_S = 1.0
 GROWN_BYTES = 48 << 20
 """What a well-behaved client may at most feel of a bad one, and the daemon keep of it. A round is
-three requests with two flushes, and shares this process with who sends the floods: the bound leaves
-room for a busy machine."""
+three requests with two flushes; the bound leaves room for a busy machine."""
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.mutants import tree
 from tests.prove import slices
 from tests.prove.methods import Method
 from tests.prove.slices import Slice, Slices
@@ -51,8 +52,10 @@ def _sums(told: Iterable[dict[str, Any]]) -> dict[str, int]:
 
 
 def write(path: Path, account: dict[str, Any]) -> None:
+    """What a failing run said names files by where the tree was; here by their place in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(account, indent=1, sort_keys=True) + "\n")
+    text = json.dumps(account, indent=1, sort_keys=True).replace(f"{tree.TOP}/", "")
+    path.write_text(text + "\n")
 
 
 def failures(account: dict[str, Any]) -> int:

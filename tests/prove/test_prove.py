@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests import house
 from tests.mutants import patch, tree
 from tests.mutants.results import Result, Results
 from tests.mutants.runner import digest
@@ -197,3 +198,10 @@ def test_a_document_without_places_is_refused():
 def test_the_first_seed_is_one():
     assert slices.next_seed([]) == 1
     assert json.loads(report.LAST.read_text())
+
+
+def test_the_account_names_files_by_their_place_in_the_tree(tmp_path):
+    path = tmp_path / "account.json"
+    account.write(path, {"failures": [f'File "{tree.TOP}/daemon/laybyd/serve.py"']})
+    assert json.loads(path.read_text()) == {"failures": ['File "daemon/laybyd/serve.py"']}
+    assert list(house.left_behind("tests/prove/last.json", report.LAST.read_text())) == []
