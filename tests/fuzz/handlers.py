@@ -198,8 +198,7 @@ class Handlers:
         if self.unsendable and isinstance(effect, fx.Deliver) and effect.leases:
             self.unsendable = False
             self.unheard.append(effect.caller.peer)
-            leases = tuple(grant.lease for grant in effect.leases)
-            return (ev.Undelivered(effect.caller, effect.group, leases),)
+            return (ev.Undelivered(effect.caller, effect.group, effect.lease_ids),)
         self.answers.append(encode(effect, outgoing.blocks, self.fence.boot))
         if isinstance(effect, fx.Deliver) and effect.leases:
             self.delivered.append(effect)

@@ -114,7 +114,7 @@ class GroupBook:
         for grant in effect.leases:
             lease = self.table.leases[grant.lease]
             lease.sent(effect.caller)
-        self.table.answered(poll, tuple(grant.lease for grant in effect.leases))
+        self.table.answered(poll, effect.lease_ids)
         self.drain.answered(poll, {grant.lane for grant in effect.leases}, now)
 
     def _granted(self, grant: Grant, session: SessionKey, now: int) -> Lease:

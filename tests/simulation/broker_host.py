@@ -332,8 +332,7 @@ class BrokerHost:
 
     def _undelivered(self, effect: fx.Deliver) -> None:
         if effect.leases:
-            leases = tuple(grant.lease for grant in effect.leases)
-            self.receive([Undelivered(effect.caller, effect.group, leases)])
+            self.receive([Undelivered(effect.caller, effect.group, effect.lease_ids)])
 
     def _shorten(self, effect: fx.Deliver) -> fx.Deliver:
         """Now and then the pieces of a lease do not fit one block; they never will."""

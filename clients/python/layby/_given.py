@@ -78,10 +78,7 @@ def as_reason(reason: str) -> str:
     name's odd byte in an exception's text) is written as an escape."""
     if not isinstance(reason, str):
         raise TypeError(f"a reason is text, not {type(reason).__name__}")
-    encoded = reason.encode(errors="backslashreplace")
-    if len(encoded) > REASON_BYTES:
-        encoded = encoded[:REASON_BYTES]
-    return encoded.decode(errors="ignore")
+    return reason.encode(errors="backslashreplace")[:REASON_BYTES].decode(errors="ignore")
 
 
 def as_delay_ms(delay: Seconds) -> int:

@@ -15,10 +15,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import zmq
 
+from layby._chores import Chores
 from layby._link import Link
 from layby._socket import Context, Dealer
 from layby.errors import Closed, closed_by
@@ -27,17 +28,6 @@ log = logging.getLogger("layby")
 
 BURST = 64
 """Messages received in one turn, so that sends and timers get theirs."""
-
-
-class Chore(Protocol):
-    """Work for the I/O thread that must not happen under the lock."""
-
-    def due_at(self) -> float: ...
-
-    def run(self, now: float) -> None: ...
-
-    def fail(self, error: Closed) -> None:
-        """It raised, or the thread has ended: it is not run again."""
 
 
 class IoThread:
@@ -51,7 +41,7 @@ class IoThread:
         self._ear.setblocking(False)
         self._rung = False
         self._calls: deque[Callable[[], object]] = deque()
-        self._chores: set[Chore] = set()
+        self.chores = Chores()
         self._ending = False
         try:
             self._dealer = Dealer(self.context, endpoint)
@@ -87,12 +77,6 @@ class IoThread:
         self._rung = False
         self.wake()
 
-    def add_chore(self, chore: Chore) -> None:
-        self._chores.add(chore)
-
-    def drop_chore(self, chore: Chore) -> None:
-        self._chores.discard(chore)
-
     def stop(self) -> None:
         """End the thread; what is in the outbox is tried once more."""
         self._ending = True
@@ -119,13 +103,12 @@ class IoThread:
         """Whoever waits is told; whoever asks from now on finds it at the link."""
         with self.lock:
             self._link.fail(failure)
-        for chore in list(self._chores):
-            self._fail_chore(chore, failure)
+        self.chores.fail(failure)
         self._link.run_after()
 
     def _turn(self) -> None:
         now = self.clock()
-        due = self._do_chores(now)
+        due = self.chores.run(now)
         with self.lock:
             while self._calls:
                 self._calls.popleft()()
@@ -135,29 +118,6 @@ class IoThread:
         if self._sleep(due, all_sent):
             self._receive()
             self._link.run_after()
-
-    def _do_chores(self, now: float) -> float:
-        due = math.inf
-        for chore in list(self._chores):
-            if now >= chore.due_at():
-                self._run_chore(chore, now)
-            due = min(due, chore.due_at())
-        return due
-
-    def _run_chore(self, chore: Chore, now: float) -> None:
-        """What goes wrong there is over for it, and for nobody else."""
-        try:
-            chore.run(now)
-        except Exception as error:
-            log.exception("a part of a layby client stopped")
-            self._fail_chore(chore, closed_by("it stopped", error))
-
-    def _fail_chore(self, chore: Chore, failure: Closed) -> None:
-        self.drop_chore(chore)
-        try:
-            chore.fail(failure)
-        except Exception:
-            log.exception("telling a part of a layby client that it has stopped")
 
     def _send(self) -> bool:
         outbox = self._link.outbox

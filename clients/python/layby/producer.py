@@ -60,7 +60,7 @@ class Producer:
         self._born = _fork.generation
         with self._io.lock:
             self._pusher = Pusher(hub.link, hub.limits)
-        hub.io.add_chore(self)
+        hub.io.chores.add(self)
         hub.givers.add(self)
         if hub.link.failure is not None:  # too late to be told as a chore
             self._ended = True
@@ -271,7 +271,7 @@ class Producer:
             self.flush(timeout)
         finally:
             self._closed = self._ended = True
-            self._io.drop_chore(self)
+            self._io.chores.drop(self)
             self._hub.givers.discard(self)
             with self._news:
                 self._pusher.close()

@@ -12,7 +12,7 @@ from typing import Any, cast
 from laybyd.core import events
 from laybyd.core.deadlines import Deadlines
 from laybyd.core.effects import Deliver, Effect, Note, Quiesced, Refuse, Reply, Trim
-from laybyd.core.group import Group, shared_by_all
+from laybyd.core.group import Group, Shared
 from laybyd.core.groups import Groups, Plan
 from laybyd.core.journal import Journal
 from laybyd.core.operate import Operator, World
@@ -48,14 +48,14 @@ class Broker:
         self._settings = settings
         self._log_end = log_end
         grace_until = now if new_store else now + settings.restart_grace_us
-        shared = shared_by_all(settings, boot, Topics(topics, forgotten), grace_until)
+        shared = Shared(settings, boot, Topics(topics, forgotten), grace_until)
         self._out = shared.out
         self._commits = shared.commits
         self._finds = shared.finds
         self._space = shared.space
         self._topics = shared.topics
         self._deadlines: Deadlines[int] = Deadlines()
-        self._pushes = Pushes(settings, producers)
+        self._pushes = Pushes(settings, producers, self._space)
         self._reads = Reads(settings, self._topics, self._out, log_end)
         self._trimmer = Trimmer(log_start, now)
         self._groups = Groups(shared, self._trimmer, next_gid)
@@ -285,12 +285,10 @@ class Broker:
         self._operator.trimmed(event.start)
 
     def _space_changed(self, event: events.Space, now: int) -> None:
-        self._space.log_full = event.log_full
-        self._space.state_full = event.state_full
-        if event.state_spent != self._space.state_spent:
-            self._space.state_spent = event.state_spent
+        was_spent = self._space.state_spent
+        self._space.hear(event)
+        if event.state_spent != was_spent:
             self._state_spent(event, now)
-        self._pushes.full, self._pushes.disk_full = event.log_full, event.disk_full
         if event.log_full:
             self._trim(now)
 

@@ -6,7 +6,7 @@ groups, so that each could be owned by another scheduler.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from laybyd.core import events
 from laybyd.core.account import Account
@@ -47,30 +47,18 @@ from laybyd.core.topics import Matcher, Topics
 from laybyd.core.types import DEFERRED, Caller, GroupRecord, GroupState, Row
 
 
-class Shared(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Shared:
     """What groups have of the broker around them; none of it is theirs."""
 
     core: CoreSettings
     boot: int
-    out: list[Effect]
-    commits: Tokens[Owner]
-    finds: Tokens[tuple[int, Finder]]
-    space: Space
     topics: Topics
     grace_until: int
-
-
-def shared_by_all(core: CoreSettings, boot: int, topics: Topics, grace_until: int) -> Shared:
-    return Shared(
-        core=core,
-        boot=boot,
-        out=[],
-        commits=Tokens(),
-        finds=Tokens(),
-        space=Space(),
-        topics=topics,
-        grace_until=grace_until,
-    )
+    out: list[Effect] = field(default_factory=list)
+    commits: Tokens[Owner] = field(default_factory=Tokens)
+    finds: Tokens[tuple[int, Finder]] = field(default_factory=Tokens)
+    space: Space = field(default_factory=Space)
 
 
 class Group:
@@ -258,9 +246,7 @@ class Group:
         self._now = now
         for timer in self.parts.timers.due(now):
             self._ring(timer, now)
-        flush_at = self.parts.journal.flush_at
-        if flush_at is not None and flush_at <= now:
-            self.parts.journal.flush()
+        self.parts.journal.flush_due(now)
         self._after(now)
 
     def _ring(self, timer: Timer, now: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from laybyd.core.effects import Append, Confirm, Effect, Refuse, Reply, ResumeAppends
 from laybyd.core.events import NotStored, Push, Stored
 from laybyd.core.settings import CoreSettings
+from laybyd.core.space import Space
 from laybyd.core.types import Caller, ProducerState
 
 REPEAT_CALLERS_MAX = 8
@@ -77,9 +78,10 @@ class _Producer:
 
 
 class Pushes:
-    def __init__(self, settings: CoreSettings, producers: Iterable[ProducerState]) -> None:
-        self.full = False
-        self.disk_full = False
+    def __init__(
+        self, settings: CoreSettings, producers: Iterable[ProducerState], space: Space
+    ) -> None:
+        self.space = space
         self.quiescing = False
         self.pins = ""
         self._settings = settings
@@ -166,13 +168,13 @@ class Pushes:
         if event.body is None:
             text = "more bytes are waiting for the disk than the broker holds; push again later"
             return self._refuse(event, "busy", text)
-        if self.full:
+        if self.space.log_full:
             return self._refuse(event, "store_full", self._why_full())
         return None
 
     def _why_full(self) -> str:
         """What would make room: nothing that a group does, when it is the disk."""
-        if self.disk_full:
+        if self.space.disk_full:
             return "the disk of the store is full; free some room on it, and pushes go on"
         return f"the store is full; {self.pins}" if self.pins else "the store is full"
 

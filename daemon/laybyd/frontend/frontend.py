@@ -285,8 +285,7 @@ class FrontEnd:
             effect, blocks = self._outbox.popleft()
             sent = self._transmit(encode(effect, blocks, boot), small=not blocks)
             if not sent and isinstance(effect, Deliver) and effect.leases:
-                leases = tuple(grant.lease for grant in effect.leases)
-                unheard.append(Undelivered(effect.caller, effect.group, leases))
+                unheard.append(Undelivered(effect.caller, effect.group, effect.lease_ids))
         if unheard:
             self._put(Events(unheard))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from laybyd.core.events import Event, Late, Quiesce
 from laybyd.scheduler.delivery import Assembled
 from laybyd.scheduler.log_writer import Written
-from laybyd.scheduler.waiting import Waiting
+from laybyd.scheduler.put_off import PutOff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -89,7 +89,7 @@ class Scheduler:
         self._fail = fail
         self._inbox: SimpleQueue[Item] = SimpleQueue()
         self._events: list[Event] = []
-        self._waiting = Waiting()
+        self._put_off = PutOff()
         self._turned_us = self._caught_up_us = 0
         self._waits_for_drain = False
         self._drained = False
@@ -125,7 +125,7 @@ class Scheduler:
         late_us = 0 if deadline is None else now - deadline
         stood_us = min(late_us, now - self._turned_us)
         self._turned_us = now
-        if not self._waiting:
+        if not self._put_off:
             self._caught_up_us = now
         if stood_us > LATE_US and not (self._waits_for_drain or self._drained):
             log.warning("stood still for %.1f s: leases are extended by that much", stood_us / 1e6)
@@ -134,17 +134,17 @@ class Scheduler:
         if self._may_tick(late_us):
             self._dispatch.run(self._core.tick(now, self._behind(now)), now)
         self._hand_over(now)
-        if self._waiting:
+        if self._put_off:
             self._step_waiting(now + TURN_US)
             self._hand_over(now)
 
     def _behind(self, now: int) -> Container[str]:
         """Groups in which nothing may end by time yet: an outcome may be among what was put off."""
-        return self._waiting.groups if now - self._caught_up_us < BEHIND_MAX_US else ()
+        return self._put_off.groups if now - self._caught_up_us < BEHIND_MAX_US else ()
 
     def _hand_over(self, now: int) -> None:
         """What the steps have made goes to the writers and the front-end."""
-        alone = self._inbox.empty() and not self._events and not self._waiting
+        alone = self._inbox.empty() and not self._events and not self._put_off
         for event in self._dispatch.append(now, alone):
             self._step(event, self._now_us())
         self._dispatch.flush()
@@ -152,7 +152,7 @@ class Scheduler:
 
     def _take_waiting(self, deadline: int | None) -> None:
         """Take what has come; if nothing has, sleep until something does or the deadline is due."""
-        if not self._events and not self._waiting:
+        if not self._events and not self._put_off:
             try:
                 self._take(self._inbox.get(timeout=self._patience_s(deadline)))
             except Empty:
@@ -171,9 +171,7 @@ class Scheduler:
     def _take(self, item: Item) -> None:
         if isinstance(item, Events):
             self._events += (
-                self._waiting.put_off(item.events, all_of_them=False)
-                if self._waiting
-                else item.events
+                self._put_off.take(item.events, all_of_them=False) if self._put_off else item.events
             )
         elif isinstance(item, Written):
             self._events += self._dispatch.written(item)
@@ -201,17 +199,17 @@ class Scheduler:
                 break
         del self._events[:taken]
         if is_late:
-            self._events = self._waiting.put_off(self._events, all_of_them=True)
+            self._events = self._put_off.take(self._events, all_of_them=True)
 
     def _step_waiting(self, until: int) -> None:
         """What was put off: at least one, so that nobody waits for good. It comes when all else
         has been handed over, so that nobody's commit or answer waits for it."""
         began = now = self._now_us()
-        while self._waiting and self._dispatch.append_bytes < TURN_BYTES:
-            event = self._waiting.next()
+        while self._put_off and self._dispatch.append_bytes < TURN_BYTES:
+            event = self._put_off.next()
             self._step(event, now)
             ended = self._now_us()
-            self._waiting.spent(event, ended - began)
+            self._put_off.spent(event, ended - began)
             if ended >= until:
                 return
             began = ended

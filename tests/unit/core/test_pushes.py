@@ -8,6 +8,7 @@ from laybyd.core.effects import Append, Confirm, Refuse, Reply, ResumeAppends
 from laybyd.core.events import NotStored, Push, Stored
 from laybyd.core.pushes import REPEAT_CALLERS_MAX, Pushes
 from laybyd.core.settings import CoreSettings
+from laybyd.core.space import Space
 from laybyd.core.types import Caller, ProducerState
 
 ANN = Caller(b"ann")
@@ -16,7 +17,7 @@ DAY_US = 24 * 3600 * 1_000_000
 
 
 def make(**changes: int) -> Pushes:
-    return Pushes(CoreSettings()._replace(**changes), [])
+    return Pushes(CoreSettings()._replace(**changes), [], Space())
 
 
 def push(
@@ -61,7 +62,7 @@ class TestUnnumbered:
 
     def test_is_refused_without_fields(self):
         pushes = make()
-        pushes.full = True
+        pushes.space.log_full = True
         assert refusal(pushes.push(push(), 0)).fields == {}
 
 
@@ -94,9 +95,9 @@ class TestOrder:
 
     def test_a_refused_push_refuses_all_that_follow_until_it_is_resent(self):
         pushes = make()
-        pushes.full = True
+        pushes.space.log_full = True
         assert refusal(pushes.push(push(1), 0)).code == "store_full"
-        pushes.full = False
+        pushes.space.log_full = False
         assert refusal(pushes.push(push(2), 0)).fields["expected"] == 1
         assert store(pushes, push(1), push(2))
 
@@ -146,7 +147,7 @@ class TestRepeats:
     def test_even_when_full_or_quiescing(self):
         pushes = make()
         store(pushes, push(1))
-        pushes.full = pushes.quiescing = True
+        pushes.space.log_full = pushes.quiescing = True
         assert pushes.push(push(1), 0) == [Confirm(ANN, b"p", 1, 1, (1,))]
 
     def test_with_other_bytes_conflict(self):
@@ -201,7 +202,7 @@ class TestLimits:
     @pytest.mark.parametrize("event", [push(1), push()])
     def test_full_names_what_pins_the_log(self, event: Push):
         pushes = make()
-        pushes.full = True
+        pushes.space.log_full = True
         pushes.pins = "group 'slow' holds it at 17"
         refused = refusal(pushes.push(event, 0))
         assert (refused.code, refused.retry_ms) == ("store_full", 1_000)
@@ -281,7 +282,7 @@ class TestNotStored:
 class TestMemory:
     def test_a_restart_knows_what_was_confirmed(self):
         state = ProducerState(b"p", 5, 0, ((4, 30, 7), (5, 33, 7)))
-        pushes = Pushes(CoreSettings(), [state])
+        pushes = Pushes(CoreSettings(), [state], Space())
         assert pushes.push(push(4), 0) == [Confirm(ANN, b"p", 4, 4, (30,))]
         assert refusal(pushes.push(push(5, crc=8), 0)).code == "conflict"
         assert pushes.push(push(3), 0) == [Confirm(ANN, b"p", 3, 3, (0,))]
@@ -289,7 +290,7 @@ class TestMemory:
         assert pushes.push(push(5), 0) == [Confirm(ANN, b"p", 5, 5, (33,))]
 
     def test_a_restart_with_nothing_but_the_number(self):
-        pushes = Pushes(CoreSettings(), [ProducerState(b"p", 5, 0, ())])
+        pushes = Pushes(CoreSettings(), [ProducerState(b"p", 5, 0, ())], Space())
         assert pushes.push(push(5, crc=8), 0) == [Confirm(ANN, b"p", 5, 5, (0,))]
         assert store(pushes, push(6))
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import zmq
 
+from layby._chores import Chores
 from layby._link import Link
 from layby._requests import Requests
 from layby._sequence import Limits
@@ -28,15 +29,6 @@ log = logging.getLogger("layby")
 BURST = 64
 
 
-class Chore(Protocol):
-    def due_at(self) -> float: ...
-
-    def run(self, now: float) -> None: ...
-
-    def fail(self, error: Closed) -> None:
-        """It raised, or all has ended: it is not run again."""
-
-
 class LoopIo:
     def __init__(self, endpoint: str, link: Link) -> None:
         self.loop = asyncio.get_running_loop()
@@ -44,7 +36,7 @@ class LoopIo:
         self.lock: AbstractContextManager[Any] = nullcontext()
         self._link = link
         self._context: Context = zmq.Context()
-        self._chores: set[Chore] = set()
+        self.chores = Chores()
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
         self._scheduled = False
@@ -72,12 +64,6 @@ class LoopIo:
         if not self._closed:
             self.loop.call_soon_threadsafe(call)
             self.loop.call_soon_threadsafe(self.wake)
-
-    def add_chore(self, chore: Chore) -> None:
-        self._chores.add(chore)
-
-    def drop_chore(self, chore: Chore) -> None:
-        self._chores.discard(chore)
 
     def close(self) -> None:
         if self._closed:
@@ -123,8 +109,7 @@ class LoopIo:
     def _fail(self, failure: Closed) -> None:
         """Whoever waits is told; whoever asks from now on finds it at the link."""
         self._link.fail(failure)
-        for chore in list(self._chores):
-            self._fail_chore(chore, failure)
+        self.chores.fail(failure)
         self.close()
 
     def _step(self) -> tuple[float, bool]:
@@ -136,33 +121,10 @@ class LoopIo:
                 self._link.disconnected()
         self._receive()
         now = self.clock()
-        due = self._do_chores(now)
+        due = self.chores.run(now)
         due = min(due, self._link.advance(now))
         self._send()
         return due, self._dealer.readable()
-
-    def _do_chores(self, now: float) -> float:
-        due = math.inf
-        for chore in list(self._chores):
-            if now >= chore.due_at():
-                self._run_chore(chore, now)
-            due = min(due, chore.due_at())
-        return due
-
-    def _run_chore(self, chore: Chore, now: float) -> None:
-        """What goes wrong there is over for it, and for nobody else."""
-        try:
-            chore.run(now)
-        except Exception as error:
-            log.exception("a part of a layby client stopped")
-            self._fail_chore(chore, closed_by("it stopped", error))
-
-    def _fail_chore(self, chore: Chore, failure: Closed) -> None:
-        self.drop_chore(chore)
-        try:
-            chore.fail(failure)
-        except Exception:
-            log.exception("telling a part of a layby client that it has stopped")
 
     def _receive(self) -> None:
         for _ in range(BURST):

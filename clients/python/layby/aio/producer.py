@@ -51,7 +51,7 @@ class Producer:
         self._failure: LaybyError | None = None
         self._born = _fork.generation
         self._pusher = Pusher(hub.link, hub.limits)
-        hub.io.add_chore(self)
+        hub.io.chores.add(self)
         hub.givers.add(self)
 
     # ---- sending
@@ -216,7 +216,7 @@ class Producer:
             await self.flush(timeout)
         finally:
             self._closed = True
-            self._io.drop_chore(self)
+            self._io.chores.drop(self)
             self._hub.givers.discard(self)
             self._pusher.close()
             self._push_open()

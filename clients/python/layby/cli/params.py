@@ -13,10 +13,8 @@ from typing import Any
 
 import click
 
+from layby._given import DELAY_MAX_MS
 from layby.cli import text
-
-DEFER_MAX_S = 366 * 86_400
-"""What the protocol allows."""
 
 _RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?")
 
@@ -46,7 +44,7 @@ def _positive_duration(word: str) -> float:
 
 def _defer_delay(word: str) -> float:
     seconds = text.parse_duration(word)
-    if seconds > DEFER_MAX_S:
+    if seconds * 1e3 > DELAY_MAX_MS:
         raise ValueError("must be 366 days at most")
     return seconds
 

@@ -23,8 +23,8 @@ SHARE_US = 5_000
 """Of one connection in each round."""
 
 
-class Waiting:
-    """Used by the scheduler thread alone. `groups` are those that a waiting request is about."""
+class PutOff:
+    """Used by the scheduler thread alone. `groups` are those that a request in it is about."""
 
     def __init__(self) -> None:
         self._queues: dict[bytes, deque[Event]] = {}
@@ -35,7 +35,7 @@ class Waiting:
     def __bool__(self) -> bool:
         return bool(self._order)
 
-    def put_off(self, events: Iterable[Event], *, all_of_them: bool) -> list[Event]:
+    def take(self, events: Iterable[Event], *, all_of_them: bool) -> list[Event]:
         """Take requests of connections that wait already (or of all). Gives the other events, in
         their order: what is no request overtakes requests, as if those had come later."""
         others: list[Event] = []
@@ -73,7 +73,7 @@ class Waiting:
 
 
 def _peer_of(event: Event) -> bytes | None:
-    """The connection a request came over; None of what comes from inside."""
+    """The connection that an event is about; None of what is about none."""
     caller = getattr(event, "caller", None)
     return None if caller is None else caller.peer
 

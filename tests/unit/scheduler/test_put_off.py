@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from laybyd.core.events import Goodbye, Operate, Push, Quiesce
 from laybyd.core.types import Caller
-from laybyd.scheduler.waiting import SHARE_US, Waiting
+from laybyd.scheduler.put_off import SHARE_US, PutOff
 
 
 def request(peer: str, number: int, group: str = "g") -> Goodbye:
     return Goodbye(Caller(peer.encode(), (), number), group, b"session")
 
 
-def put_off(*events: object) -> Waiting:
-    waiting = Waiting()
-    assert waiting.put_off(events, all_of_them=True) == []
+def put_off(*events: object) -> PutOff:
+    waiting = PutOff()
+    assert waiting.take(events, all_of_them=True) == []
     return waiting
 
 
-def taken(waiting: Waiting, took_us: dict[bytes, int]) -> list[str]:
+def taken(waiting: PutOff, took_us: dict[bytes, int]) -> list[str]:
     """Who was served, in order, each request taking as long as is said of its connection."""
     order = []
     while waiting:
@@ -57,9 +57,9 @@ def test_later_requests_go_behind_those_that_wait_and_nobody_elses_do():
     waiting = put_off(request("a", 0))
     fresh = [request("b", 0), Quiesce()]
     events = [request("a", 1), *fresh]
-    assert waiting.put_off(events, all_of_them=False) == fresh
+    assert waiting.take(events, all_of_them=False) == fresh
     assert taken(waiting, {b"a": 1}) == ["a0", "a1"]
-    assert waiting.put_off(events, all_of_them=False) == events
+    assert waiting.take(events, all_of_them=False) == events
 
 
 def test_it_says_which_groups_a_request_waits_for():
