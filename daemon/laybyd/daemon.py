@@ -125,7 +125,7 @@ class Daemon:
         reader = Reader(store, Bodies(store, limits.max_block), report, self._fail)
         self._workers = Workers(writer, state, reader)
         setup = Setup(config.listen, limits.pending_bytes, self._greeting())
-        self._front = FrontEnd(setup, self._put, self._fail)
+        self._front = FrontEnd(setup, self._receive, self._fail)
         dispatch = Dispatch(
             store,
             self.fence,
@@ -147,10 +147,11 @@ class Daemon:
         store_id, epoch, boot = self.fence
         return Greeting(f"layby {__version__}", store_id, epoch, boot, wire_limits(self._config))
 
-    def _put(self, item: Item) -> None:
-        self._scheduler.put(item)
+    def _receive(self, item: Item) -> None:
+        self._scheduler.receive(item)
 
-    _report = _put
+    def _report(self, item: Item) -> None:
+        self._scheduler.put(item)
 
     def _stop_inside(self) -> None:
         self._scheduler.stop()

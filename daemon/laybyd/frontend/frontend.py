@@ -76,6 +76,7 @@ class FrontEnd:
         self._outbox: deque[Outgoing] = deque()
         self._woken = False
         self._skipping = False
+        self._received: list[Event] = []
         self._received_bytes = 0
         self._released_bytes = 0
         self._throttle = Throttle(log)
@@ -203,12 +204,16 @@ class FrontEnd:
     # ---- in
 
     def _pump(self) -> None:
-        if not self._guard(self._drain):
+        empty = self._guard(self._drain)
+        self._hand_on()
+        if not empty:
             self._loop.call_soon(self._pump)
 
     def _drain_all(self) -> None:
         """Everything that is here now, then tell the scheduler so."""
-        if self._guard(self._drain):
+        empty = self._guard(self._drain)
+        self._hand_on()
+        if empty:
             self._put(Drained())
         else:
             self._loop.call_soon(self._drain_all)
@@ -228,9 +233,14 @@ class FrontEnd:
                 self._take(frames, events)
                 if monotonic_us() >= until:
                     break
-        if events:
-            self._put(Events(events))
+        self._received += events
         return empty
+
+    def _hand_on(self) -> None:
+        """Not while the socket is held: a lone push is answered in here."""
+        if self._received:
+            events, self._received = self._received, []
+            self._put(Events(events))
 
     def _receive(self) -> list[bytes | zmq.Frame] | None:
         """One message's frames, or the first too many of them; [] while the rest of such a

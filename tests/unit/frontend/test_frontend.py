@@ -117,6 +117,16 @@ def test_a_request_that_came_before_an_answer_left_is_not_overlooked(rig):
         rig.events(1)
 
 
+def test_a_request_is_handed_on_with_the_socket_free(rig):
+    """So that a push which is answered on this very thread is answered at once."""
+    free = SimpleQueue()
+    rig.front._put = lambda item: free.put(not rig.front._using.locked())
+    rig.say(op="push", topic="app", data=b"1")
+    assert free.get(timeout=PATIENCE_S)
+    rig.front.ask_drain()
+    assert free.get(timeout=PATIENCE_S)
+
+
 def test_answers_keep_their_order_whoever_sends_them(rig):
     rig.say(op="push", topic="app", data=b"1")
     (push,) = rig.events(1)

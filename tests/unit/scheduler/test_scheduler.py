@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from laybyd.core.events import Goodbye, Late
+from laybyd.core.events import Goodbye, Late, Push
 from laybyd.core.types import Caller
+from laybyd.scheduler.dispatch import INLINE_BYTES
 from laybyd.scheduler.scheduler import BEHIND_MAX_US, LATE_US, Drained, Events, Ping, Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from laybyd.scheduler.scheduler import Item
 
 NOW_US = 100_000_000
 
@@ -56,6 +59,7 @@ class Slow(Core):
 
     def __init__(self) -> None:
         super().__init__(None)
+        self.then: int | None = None
         self.now = NOW_US
         self.did: list[tuple[str, object]] = []
 
@@ -68,7 +72,7 @@ class Slow(Core):
         return []
 
     def tick(self, now: int, behind: object = ()) -> list[object]:
-        self.deadline = None
+        self.deadline = self.then
         self.did.append(("tick", set(behind)))
         return []
 
@@ -93,7 +97,6 @@ def requests(peer: bytes, count: int, group: str = "g") -> Events:
 
 def turns(scheduler: Scheduler, count: int) -> None:
     for _ in range(count):
-        scheduler.put(Ping(lambda: None))  # so that a turn with nothing to do does not wait
         scheduler._turn()
 
 
@@ -211,13 +214,145 @@ def test_a_group_whose_requests_never_end_is_not_spared_its_deadlines_for_good()
 def test_a_deadline_that_is_held_back_is_no_standstill():
     """It stays overdue while requests of its group wait: leases move out for nothing of that."""
     core, scheduler = slow_world()
-    core.deadline = NOW_US
+    core.deadline = core.then = NOW_US
     scheduler.put(requests(b"80", 60))
     for _ in range(30):
-        core.deadline = NOW_US
         turns(scheduler, 1)
-        core.deadline = NOW_US
         scheduler.put(Drained())
         turns(scheduler, 1)
     assert core.now - NOW_US > 2 * LATE_US
     assert core.late == []
+
+
+# ---- a turn on the front-end's thread -----------------------------------------------------------
+
+
+def lone(size: int = 9) -> Events:
+    return Events([Push(Caller(b"0", (), 1), "app", b"", 1, size, 0, False)])
+
+
+class Stepped(Core):
+    """Says on which thread it was stepped with what; a push moves its deadline, or fails."""
+
+    def __init__(self, deadline: int | None = None, then: int | None = None) -> None:
+        super().__init__(deadline)
+        self.then = deadline if then is None else then
+        self.steps: list[tuple[str, int]] = []
+        self.stepped = threading.Event()
+        self.error: BaseException | None = None
+
+    def step(self, event: object, now: int) -> list[object]:
+        self.steps.append((type(event).__name__, threading.get_ident()))
+        self.deadline = self.then
+        self.stepped.set()
+        if self.error is not None:
+            raise self.error
+        return []
+
+    def here(self) -> list[bool]:
+        return [thread == threading.get_ident() for _, thread in self.steps]
+
+
+def test_a_lone_push_has_its_turn_on_the_thread_that_brings_it(world: World):
+    core = Stepped()
+    world.start(core)
+    world.scheduler.receive(lone())
+    assert core.here() == [True]
+
+
+@pytest.mark.parametrize(
+    "item", [Events(lone().events * 2), lone(INLINE_BYTES + 1), requests(b"p", 1), Drained()]
+)
+def test_anything_else_waits_for_the_thread(world: World, item: Item):
+    core = Stepped()
+    world.start(core)
+    world.scheduler.receive(item)
+    asked = threading.Event()
+    world.scheduler.put(Ping(asked.set))
+    assert asked.wait(5)
+    assert True not in core.here()
+
+
+def test_a_lone_push_does_not_overtake_what_waits():
+    core = Stepped()
+    scheduler = Scheduler(core, Dispatch(), lambda: NOW_US, lambda: None, lambda error: None)
+    scheduler.put(requests(b"p", 1))
+    scheduler.receive(lone())
+    assert core.steps == []
+    scheduler._turn()
+    assert [kind for kind, _ in core.steps] == ["Goodbye", "Push"]
+
+
+def test_a_lone_push_does_not_overtake_what_was_put_off():
+    core, scheduler = slow_world()
+    scheduler.put(requests(b"80", 5))
+    turns(scheduler, 1)
+    assert scheduler._put_off
+    done = len(core.did)
+    scheduler.receive(lone())
+    assert len(core.did) == done
+
+
+def test_a_lone_push_waits_for_the_turn_that_is_under_way():
+    core = Stepped()
+    scheduler = Scheduler(core, Dispatch(), lambda: NOW_US, lambda: None, lambda error: None)
+    with scheduler._turning:
+        scheduler.receive(lone())
+        assert core.steps == []
+    scheduler._turn()
+    assert len(core.steps) == 1
+
+
+def test_what_is_due_comes_before_a_lone_push():
+    core = Stepped(NOW_US)
+    scheduler = Scheduler(core, Dispatch(), lambda: NOW_US, lambda: None, lambda error: None)
+    scheduler.receive(lone())
+    assert core.steps == []
+
+
+def test_while_the_socket_is_drained_a_lone_push_waits_its_turn():
+    core = Stepped(NOW_US - 100_000)
+    scheduler = Scheduler(core, Dispatch(), lambda: NOW_US, lambda: None, lambda error: None)
+    scheduler._turn()
+    scheduler._deadline = None
+    scheduler.receive(lone())
+    assert core.steps == []
+
+
+@pytest.mark.parametrize("before", [None, NOW_US + (1 << 50)])
+def test_the_thread_hears_of_an_earlier_deadline(world: World, before: int | None):
+    core = Stepped(before, then=NOW_US + 1)
+    world.start(core)
+    asked = threading.Event()
+    world.scheduler.put(Ping(asked.set))
+    assert asked.wait(5)
+    core.ticked.clear()
+    world.scheduler.receive(lone())
+    assert core.here() == [True]
+    assert core.ticked.wait(5)
+
+
+def test_what_a_lone_push_leaves_over_is_taken_up_by_the_thread(world: World):
+    core, dispatch = Stepped(), Dispatch()
+    left = [requests(b"p", 1).events]
+    dispatch.follow_ups = lambda: left.pop() if left else []
+    world.scheduler = Scheduler(core, dispatch, lambda: NOW_US, world.drain, world.errors.append)
+    world.scheduler.receive(lone())
+    assert world.scheduler._inbox._rung, "else it would sleep over it"
+    core.stepped.clear()
+    world.scheduler.start()
+    assert core.stepped.wait(5)
+    assert core.here() == [True, False]
+
+
+def test_no_turn_follows_one_that_failed_whichever_thread_took_it():
+    core, errors = Stepped(), []
+    core.error = ValueError("a bug")
+    scheduler = Scheduler(core, Dispatch(), lambda: NOW_US, lambda: None, errors.append)
+    scheduler.start()
+    scheduler.receive(lone())
+    assert errors == [core.error]
+    scheduler.receive(lone())
+    scheduler.put(lone())
+    scheduler.stop()
+    assert len(core.steps) == 1

@@ -1,0 +1,88 @@
+"""The inbox: nothing is overslept, and only what is there is taken."""
+
+import threading
+from queue import SimpleQueue
+
+import pytest
+
+from laybyd.scheduler.inbox import Inbox
+
+PATIENCE_S = 10
+
+
+def test_what_was_put_is_taken_in_order():
+    inbox = Inbox()
+    assert not inbox
+    for item in "abc":
+        inbox.put(item)
+    assert inbox
+    assert [inbox.take() for _ in range(3)] == ["a", "b", "c"]
+    with pytest.raises(IndexError):
+        inbox.take()
+
+
+def test_who_waits_goes_on_when_something_comes():
+    inbox, woken = Inbox(), SimpleQueue()
+    waiter = threading.Thread(target=lambda: (inbox.wait(None), woken.put(inbox.take())))
+    waiter.start()
+    inbox.put("a")
+    assert woken.get(timeout=PATIENCE_S) == "a"
+    waiter.join()
+
+
+def test_what_came_before_the_wait_is_not_overslept():
+    inbox = Inbox()
+    inbox.put("a")
+    inbox.wait(None)
+    assert inbox.take() == "a"
+
+
+def test_many_items_are_one_ring():
+    inbox = Inbox()
+    for item in range(5):
+        inbox.put(item)
+    inbox.wait(None)
+    assert inbox._bell.empty()
+
+
+def test_after_a_wait_in_vain_the_next_item_rings_again():
+    inbox = Inbox()
+    inbox.wait(0)
+    inbox.put("a")
+    inbox.wait(None)
+    inbox.put("b")
+    inbox.wait(None)
+    assert (inbox.take(), inbox.take()) == ("a", "b")
+
+
+def test_a_ring_needs_no_item():
+    inbox = Inbox()
+    inbox.ring()
+    inbox.wait(None)
+    assert not inbox
+
+
+def test_no_item_is_overslept_whoever_puts_it():
+    """Four threads put while one waits, without a limit, for as many as they put."""
+    inbox, taken, each = Inbox(), [], 5_000
+
+    def putting(name: int) -> None:
+        for number in range(each):
+            inbox.put((name, number))
+
+    def taking() -> None:
+        while len(taken) < 4 * each:
+            if not inbox:
+                inbox.wait(None)
+            while inbox:
+                taken.append(inbox.take())
+
+    threads = [threading.Thread(target=putting, args=(name,)) for name in range(4)]
+    threads.append(threading.Thread(target=taking, daemon=True))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert not threads[-1].is_alive(), f"overslept after {len(taken)}"
+    for name in range(4):
+        assert [number for who, number in taken if who == name] == list(range(each))
