@@ -136,7 +136,8 @@ class Daemon:
             Outlets(
                 core.gid_of,
                 self._front.send,
-                self._front.released,
+                self._front.pending.push_done,
+                self._front.pending.request_done,
                 self._quiesced,
                 self._front.counters,
             ),

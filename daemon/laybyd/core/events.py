@@ -96,6 +96,10 @@ class Operate(NamedTuple):
     args: Mapping[str, object]
 
 
+Request = Poll | Settle | Extend | Goodbye | Read | Operate
+"""What a connection asks, besides pushes."""
+
+
 # ---- from the log -----------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ Owns the ROUTER socket, the thread that serves it, and the lock without which no
 zmq socket may change threads over a full memory barrier, and a lock is one). Must never decide
 what is answered (the core does) or read the store. It never stops reading: above `pending_bytes`
 a push loses its bytes here and is refused `busy` by the core, so that settles are never stuck
-behind bulk.
+behind bulk; and a connection with more other requests waiting than it may have is refused here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from laybyd.core.effects import Deliver
 from laybyd.core.events import Event, Push, Undelivered
 from laybyd.frontend.backlog import Backlog
 from laybyd.frontend.claims import Claims
+from laybyd.frontend.pending import Pending
 from laybyd.frontend.socket import bound_router
 from laybyd.log import Throttle
 from laybyd.scheduler.appends import held_bytes
@@ -49,6 +50,9 @@ ZERO_COPY_BYTES = 64 << 10
 """From here sending a frame costs less than copying it."""
 
 OVERHEAD_BYTES = 4 << 10
+
+BUSY_RETRY_MS = 100
+TOO_MANY = "too many requests of this connection wait already; send it again after retry_ms"
 
 RETRY_S = 0.002
 """libzmq does not tell when a peer's queue has room again; only while answers wait."""
@@ -77,8 +81,7 @@ class FrontEnd:
         self._woken = False
         self._skipping = False
         self._received: list[Event] = []
-        self._received_bytes = 0
-        self._released_bytes = 0
+        self.pending = Pending(setup.pending_bytes)
         self._throttle = Throttle(log)
         self.counters: Counter[str] = Counter()
         self._backlog = Backlog(self._sent)
@@ -138,10 +141,6 @@ class FrontEnd:
         """ZMQ_FD is edge-triggered, and sending outside a drain may have eaten the edge."""
         if int(self._router.get(zmq.EVENTS)) & zmq.POLLIN:
             self._loop.call_soon_threadsafe(self._pump)
-
-    def released(self, size: int) -> None:
-        """So many pushed bytes are no longer pending. Called by the scheduler alone."""
-        self._released_bytes += size
 
     def ask_drain(self) -> None:
         self._loop.call_soon_threadsafe(self._drain_all)
@@ -266,20 +265,25 @@ class FrontEnd:
         try:
             event = decode(frames, self._setup.limits)
         except Refusal as refusal:
-            self.counters[refusal.code] += 1
-            text = f"refused a request, {refusal.code}: {refusal.text}"
-            self._throttle.log(logging.INFO, refusal.code, text)
-            self._transmit(encode_refusal(refusal, self._setup.greeting.boot))
+            self._refuse(refusal)
             return
         if isinstance(event, Hello):
             self._transmit(encode_hello(event, self._setup.greeting))
             return
         if type(event) is Push:
-            self._received_bytes += held_bytes(event)
-            if self._received_bytes - self._released_bytes > self._setup.pending_bytes:
+            if not self.pending.push(held_bytes(event)):
                 self.counters["busy"] += 1
                 event = event._replace(body=None)
+        elif not self.pending.request(event.caller.peer, sum(map(len, frames))):
+            self._refuse(Refusal(event.caller, "busy", TOO_MANY, retry_ms=BUSY_RETRY_MS))
+            return
         events.append(event)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.counters[refusal.code] += 1
+        text = f"refused a request, {refusal.code}: {refusal.text}"
+        self._throttle.log(logging.INFO, refusal.code, text)
+        self._transmit(encode_refusal(refusal, self._setup.greeting.boot))
 
     # ---- out
 

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from laybyd.core import effects as fx
-from laybyd.core.events import Event, Fetched, Fetching, Operate, Push
+from laybyd.core.events import Event, Fetched, Fetching, Operate, Push, Request
 from laybyd.log import Throttle
 from laybyd.scheduler.appends import held_bytes
 from laybyd.scheduler.delivery import Assembled, Outgoing, assemble, needs_state, pieces_of
@@ -43,12 +43,14 @@ class Workers(NamedTuple):
 
 class Outlets(NamedTuple):
     """Who is told what: the group numbers come from the core; `send` gives a turn's answers to
-    the front-end; `released` says how many pushed bytes are no longer pending; `quiesced` is
-    called once when the core says so; `counters` are the front-end's, for `status`."""
+    the front-end; `push_done` says how many pushed bytes are no longer pending, `request_done` of
+    which connection another request has been stepped; `quiesced` is called once when the core
+    says so; `counters` are the front-end's, for `status`."""
 
     gid_of: Callable[[str], int]
     send: Callable[[list[Outgoing]], None]
-    released: Callable[[int], None]
+    push_done: Callable[[int], None]
+    request_done: Callable[[bytes], None]
     quiesced: Callable[[], None]
     counters: Mapping[str, int]
 
@@ -104,8 +106,11 @@ class Dispatch:
     def run(self, made: Sequence[fx.Effect], now_us: int, event: Event | None = None) -> None:
         self._now_us = now_us
         self._event = event
-        if type(event) is Push and not (made and type(made[0]) is fx.Append):
-            self._outlets.released(held_bytes(event))
+        if type(event) is Push:
+            if not (made and type(made[0]) is fx.Append):
+                self._outlets.push_done(held_bytes(event))
+        elif isinstance(event, Request):
+            self._outlets.request_done(event.caller.peer)
         for effect in made:
             self._to[type(effect)](effect)
 
@@ -122,7 +127,7 @@ class Dispatch:
 
     def written(self, written: Written) -> Sequence[Event]:
         self._in_flight -= written.groups
-        self._outlets.released(written.held)
+        self._outlets.push_done(written.held)
         for row, body in written.bodies:
             self._ring.add(row.first, body, row.size)
         return written.events

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from laybyd.core.events import Event, Extend, Goodbye, Poll, Push, Read, Settle
+from laybyd.core.events import Extend, Goodbye, Poll, Push, Read, Request, Settle
 from laybyd.core.types import Caller, Outcome, Progress, Verdict
 from laybyd.wire import block as blocks
 from laybyd.wire import fields as f
@@ -32,16 +32,22 @@ class Refusal(Exception):
     """The request cannot be an event. `fields` go into the answer beside code and text."""
 
     def __init__(
-        self, caller: Caller, code: str, text: str, fields: Mapping[str, object] | None = None
+        self,
+        caller: Caller,
+        code: str,
+        text: str,
+        fields: Mapping[str, object] | None = None,
+        retry_ms: int = 0,
     ) -> None:
         super().__init__(f"{code}: {text}")
         self.caller = caller
         self.code = code
         self.text = text
         self.fields = fields or {}
+        self.retry_ms = retry_ms
 
 
-Request = Mapping[str, object]
+Map = Mapping[str, object]
 
 
 class _Op(NamedTuple):
@@ -49,14 +55,14 @@ class _Op(NamedTuple):
 
     max_bytes: int
     fields: f.Fields
-    make: Callable[[Caller, dict[str, Any]], Event | Hello]
+    make: Callable[[Caller, dict[str, Any]], Request | Hello]
 
 
-def decode(frames: Sequence[Frame], limits: Limits) -> Event | Hello:
+def decode(frames: Sequence[Frame], limits: Limits) -> Push | Request | Hello:
     peer, envelope, body = parts = split(frames)
     if problem := why_not(parts):
         raise Refusal(Caller(peer, _echoed(envelope)), "bad_request", problem)
-    request: Request = {}
+    request: Map = {}
     caller: Caller | None = None
     try:
         size = len(body[0])
@@ -73,8 +79,8 @@ def decode(frames: Sequence[Frame], limits: Limits) -> Event | Hello:
 
 
 def _event(
-    caller: Caller, request: Request, body: Sequence[Frame], limits: Limits
-) -> Event | Hello:
+    caller: Caller, request: Map, body: Sequence[Frame], limits: Limits
+) -> Push | Request | Hello:
     if "op" not in request:
         raise f.FieldError("op is missing")
     op = f.as_text(request["op"])
@@ -98,7 +104,7 @@ def _within_credit(given: dict[str, Any], limits: Limits) -> dict[str, Any]:
     return given
 
 
-def _id(request: Request) -> bytes | int | None:
+def _id(request: Map) -> bytes | int | None:
     given = request.get("id")
     if given is None or (type(given) is bytes and len(given) <= bounds.ID_BYTES):
         return given
@@ -131,7 +137,7 @@ _LONE = f.Fields(
 )
 
 
-def _push(caller: Caller, request: Request, body: Sequence[Frame], limits: Limits) -> Push:
+def _push(caller: Caller, request: Map, body: Sequence[Frame], limits: Limits) -> Push:
     packed = len(body) == 2
     given = (_BLOCK if packed else _LONE).read(request)
     if ("producer" in given) != ("seq" in given):
@@ -172,7 +178,7 @@ def _push_block(caller: Caller, given: dict[str, Any], frame: Frame, limits: Lim
     return Push(caller, given["topic"], body, head.messages, size, head.crc, True, producer, seq)
 
 
-def _sequence(request: Request) -> dict[str, object]:
+def _sequence(request: Map) -> dict[str, object]:
     """What tells a producer which of its pushes was refused."""
     producer, seq = request.get("producer"), request.get("seq")
     if type(producer) is bytes and len(producer) <= bounds.ID_BYTES and type(seq) is int:

@@ -240,7 +240,7 @@ def encode(effect: Effect, blocks: Blocks, boot: int) -> list[Any]:
 
 
 def encode_refusal(refusal: Refusal, boot: int) -> list[Any]:
-    effect = Refuse(refusal.caller, refusal.code, refusal.text, 0, refusal.fields)
+    effect = Refuse(refusal.caller, refusal.code, refusal.text, refusal.retry_ms, refusal.fields)
     return _refuse(effect, (), boot)
 
 

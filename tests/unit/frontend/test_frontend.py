@@ -13,6 +13,7 @@ from laybyd.core.events import Poll, Push, Undelivered
 from laybyd.core.types import LIVE, Caller, Piece
 from laybyd.errors import AddressInUse
 from laybyd.frontend.frontend import FrontEnd, Setup
+from laybyd.frontend.pending import REQUESTS_BYTES
 from laybyd.scheduler.appends import held_bytes
 from laybyd.scheduler.delivery import Outgoing
 from laybyd.scheduler.scheduler import Drained, Events
@@ -242,13 +243,36 @@ def test_above_the_pending_bytes_a_push_loses_its_body_and_settles_do_not():
             rig.say(op="push", topic="app", data=b"x" * 900)
         first, second = rig.events(2)
         assert (first.body is None, second.body is None) == (False, True)
-        rig.front.released(held_bytes(first) + held_bytes(second))
+        rig.front.pending.push_done(held_bytes(first) + held_bytes(second))
         rig.say(op="push", topic="app", data=b"x" * 900)
         (third,) = rig.events(1)
         assert isinstance(third, Push)
         assert third.body is not None
     finally:
         rig.close()
+
+
+def test_a_connection_with_too_many_requests_waiting_is_refused_and_others_are_not(rig):
+    """Nobody takes them up here, as when the core has no time."""
+    topics = ["x" * 200] * 64
+    poll = {"op": "poll", "group": "g", "topics": topics, "messages": 1, "bytes": 1, "wait_ms": 0}
+    most = REQUESTS_BYTES // len(msgpack.packb(poll))
+    for n in range(most):
+        rig.say(**poll, id=n)
+    refusal = rig.answer()
+    assert (refusal["code"], refusal["retryable"], refusal["retry_ms"]) == ("busy", True, 100)
+    taken = rig.events(refusal["id"])
+    assert [event.caller.id for event in taken] == list(range(refusal["id"]))
+    other = rig.context.socket(zmq.DEALER)
+    other.linger = 0
+    other.connect(rig.front.endpoints[0])
+    other.send(msgpack.packb(poll | {"id": b"other"}))
+    assert [event.caller.id for event in rig.events(1)] == [b"other"]
+    other.close()
+    for event in taken:
+        rig.front.pending.request_done(event.caller.peer)
+    rig.say(**poll, id=b"again")
+    assert [event.caller.id for event in rig.events(1)] == [b"again"]
 
 
 def test_a_taken_address_is_said_by_name(rig):

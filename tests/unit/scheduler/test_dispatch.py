@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from laybyd.core.effects import Deliver, Grant
-from laybyd.core.events import Fetched, Fetching, Shortened
+from laybyd.core.events import Fetched, Fetching, Goodbye, Shortened, Undelivered
 from laybyd.core.types import DEFERRED, LIVE, Caller, Piece
 from laybyd.scheduler.delivery import Assembled, Outgoing
 from laybyd.scheduler.dispatch import Dispatch, Outlets, Workers
@@ -26,9 +26,10 @@ class Rig:
     def __init__(self) -> None:
         self.writer, self.state, self.reader = Worker(), Worker(), Worker()
         self.sent: list[Outgoing] = []
+        self.done: list[bytes] = []
         workers = cast("Any", Workers(self.writer, self.state, self.reader))  # type: ignore[arg-type]
         unused = cast("Any", None)
-        outlets = Outlets(lambda name: 1, self.sent.extend, unused, unused, {})
+        outlets = Outlets(lambda name: 1, self.sent.extend, unused, self.done.append, unused, {})
         appends = cast("Any", Worker())
         appends.add = appends.put
         self.dispatch = Dispatch(unused, unused, workers, unused, Ring(1 << 20), appends, outlets)
@@ -63,3 +64,10 @@ def test_an_answer_without_leases_waits_for_nobody(rig):
     rig.dispatch.run([effect], 0)
     rig.dispatch.flush()
     assert (rig.sent, rig.dispatch.follow_ups()) == ([Outgoing(effect)], [])
+
+
+def test_it_is_told_of_each_request_that_was_stepped_and_of_nothing_else(rig):
+    rig.dispatch.run([], 0, Goodbye(Caller(b"p", (), 1), "g", b"s"))
+    rig.dispatch.run([], 0, Undelivered(Caller(b"q"), "g", (b"lease",)))
+    rig.dispatch.run([], 0)
+    assert rig.done == [b"p"]
