@@ -81,6 +81,14 @@ def sleeping(path: str, text: str) -> Iterator[str]:
             yield f"{path}:{node.lineno}: a test sleeps; wait for an event, or move a fake clock"
 
 
+def oversleeping(path: str, text: str) -> Iterator[str]:
+    """SimpleQueue.get waits for good when its time is up before it begins to wait."""
+    if path.startswith(("daemon/", "clients/python/layby/")):
+        for number, line in enumerate(text.splitlines(), 1):
+            if re.search(r"import .*\bSimpleQueue\b", line):
+                yield f"{path}:{number}: a SimpleQueue may oversleep; use laybyd.scheduler.inbox"
+
+
 def impure_core(path: str, text: str) -> Iterator[str]:
     if not path.startswith("daemon/laybyd/core/"):
         return
@@ -119,6 +127,7 @@ RULES: tuple[Callable[[str, str], Iterator[str]], ...] = (
     opening,
     left_behind,
     sleeping,
+    oversleeping,
     impure_core,
 )
 

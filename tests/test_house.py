@@ -53,6 +53,7 @@ LONG = "def f():\n" + "    x = 1\n" * 40
         ("tests/x.py", "open('/ro" + "ot/x')\n", "no path of one machine"),
         ("tests/x.py", "import time\ntime.sleep(1)\n", ":2: a test sleeps"),
         ("clients/python/tests/x.py", "await asyncio.sl" + "eep(0.1)\n", "a test sleeps"),
+        ("daemon/laybyd/x.py", GOOD + "from queue import Empty, SimpleQueue\n", "may oversleep"),
         ("daemon/laybyd/core/x.py", GOOD + "import threading\n", "the core imports threading"),
         ("daemon/laybyd/core/x.py", GOOD + "import laybyd.clock\n", "imports laybyd.clock;"),
         ("daemon/laybyd/core/x.py", GOOD + "from laybyd import clock\n", "imports laybyd.clock;"),

@@ -13,7 +13,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import TYPE_CHECKING, NoReturn
 
 from laybyd.clock import monotonic_us
@@ -21,6 +21,7 @@ from laybyd.daemon import Daemon
 from laybyd.errors import Bug, DaemonError, Exit
 from laybyd.log import facts as log_facts
 from laybyd.notify import Notifier
+from laybyd.scheduler.inbox import Inbox
 from laybyd.store.lmdb_store import LmdbStore
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Process:
     """Waits in `run` for whatever comes first; every other thread only puts into its queue."""
 
     def __init__(self, config: Config) -> None:
-        self._news: SimpleQueue[DaemonError | Signalled | None] = SimpleQueue()
+        self._news: Inbox[DaemonError | Signalled | None] = Inbox()
         self._config = config
         self._store = LmdbStore(
             Path(config.store.path), config.store.max_bytes, config.store.segment_bytes
@@ -67,7 +68,7 @@ class Process:
         quiescing = False
         while True:
             try:
-                news = self._news.get(timeout=self._beat_s)
+                news = self._news.get(self._beat_s)
             except Empty:
                 self._beat()
                 continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -41,7 +41,7 @@ class Confirms:
     def __init__(self, record: Record) -> None:
         self._record = record
         self._lines: dict[Any, list[int]] = {}
-        self._done: SimpleQueue[Any] = SimpleQueue()
+        self._done: Queue[Any] = Queue()
 
     def sent(self, line: int, block: Any) -> None:
         if block not in self._lines:

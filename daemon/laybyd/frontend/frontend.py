@@ -186,19 +186,20 @@ class FrontEnd:
             self._loop.close()
 
     def _guard(self, step: Callable[[], Any]) -> Any:
-        """A step on the socket. Callbacks of the loop swallow exceptions; ours must end the
-        daemon. After a step that failed half a message may be in the socket, and what came next
-        would pass for its rest: no other follows."""
+        """A step on the socket. After one that failed half a message may be in it, and what came
+        next would pass for its rest: no other follows."""
         with self._using:
-            if self._broken:
-                return True
-            try:
-                return step()
-            except BaseException as error:
-                self._broken = True
-                log.exception("the front-end stopped")
-                self._fail(error)
-                raise
+            return True if self._broken else self._or_end(step)
+
+    def _or_end(self, step: Callable[[], Any]) -> Any:
+        """Callbacks of the loop swallow exceptions; ours must end the daemon."""
+        try:
+            return step()
+        except BaseException as error:
+            self._broken = True
+            log.exception("the front-end stopped")
+            self._fail(error)
+            raise
 
     # ---- in
 
@@ -239,7 +240,7 @@ class FrontEnd:
         """Not while the socket is held: a lone push is answered in here."""
         if self._received:
             events, self._received = self._received, []
-            self._put(Events(events))
+            self._or_end(lambda: self._put(Events(events)))
 
     def _receive(self) -> list[bytes | zmq.Frame] | None:
         """One message's frames, or the first too many of them; [] while the rest of such a

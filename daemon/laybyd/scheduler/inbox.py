@@ -1,14 +1,18 @@
-"""What waits for the core's next turn, and the bell that says something does.
+"""What was put by any thread and waits for one, and the bell that says something does.
 
-Owns the hand-over from any thread to the one that takes the turn. Must never know what the items
-mean. An item is taken only by whoever holds the turn, so that an empty inbox then means that
-nothing which came before is still on its way in somebody's hands.
+Owns the hand-over. Must never know what the items mean. Whoever takes does so alone: an empty
+inbox then means that nothing which was put before is still on its way in somebody's hands.
+
+The interpreter's own SimpleQueue will not do: its `get` waits for good when the time it was given,
+a few microseconds say, is over before it begins to wait. A lock knows better.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from queue import Empty, SimpleQueue
+from contextlib import suppress
+from queue import Empty
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,31 +21,43 @@ T = TypeVar("T")
 class Inbox(Generic[T]):
     def __init__(self) -> None:
         self._items: deque[T] = deque()
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._rung = False
+        self._bell = threading.Lock()
+        self._bell.acquire()
 
     def __bool__(self) -> bool:
         return bool(self._items)
 
+    # ---- any thread
+
     def put(self, item: T) -> None:
-        """From any thread."""
+        """Also from a signal's handler."""
         self._items.append(item)
         self.ring()
 
     def ring(self) -> None:
-        """Whoever waits goes on, or who waits next does not."""
-        if not self._rung:
-            self._rung = True
-            self._bell.put(None)
+        """Whoever waits goes on; or who waits next does not."""
+        if self._bell.locked():
+            with suppress(RuntimeError):  # somebody else rang it meanwhile
+                self._bell.release()
+
+    # ---- the one that takes
 
     def wait(self, patience_s: float | None) -> None:
-        """Until the bell rings, or so long. It may have rung for what is taken already."""
-        try:
-            self._bell.get(timeout=patience_s)
-        except Empty:
-            return
-        self._rung = False
+        """Until there is something, the bell rings, or so long."""
+        if not self._items:
+            self._bell.acquire(timeout=-1 if patience_s is None else patience_s)
 
     def take(self) -> T:
-        """The oldest; raises IndexError when there is none."""
-        return self._items.popleft()
+        """The oldest; raises IndexError when there is none. With the last one the bell is still,
+        so that nobody is woken for what is taken."""
+        item = self._items.popleft()
+        if not self._items:
+            self._bell.acquire(blocking=False)
+        return item
+
+    def get(self, patience_s: float | None = None) -> T:
+        """Wait and take. Raises Empty when there was nothing."""
+        self.wait(patience_s)
+        if not self._items:
+            raise Empty
+        return self.take()

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import TYPE_CHECKING, NamedTuple
 
 from laybyd.core.events import Event, NewRows, NotStored, Stored, Trimmed
 from laybyd.log import facts
 from laybyd.scheduler.appends import Group
+from laybyd.scheduler.inbox import Inbox
 from laybyd.scheduler.space import SpaceWatch
 from laybyd.store.base import Fence, Full, Postponed, Store
 
@@ -79,7 +80,7 @@ class LogWriter:
         self._now_us = now_us
         self._report = report
         self._fail = fail
-        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._jobs: Inbox[Job] = Inbox()
         self._refusing = False
         self._postponed: list[TrimJob] = []
         self._trim_at_us = 0
@@ -133,7 +134,7 @@ class LogWriter:
         """What is queued; trims that were put off come back after a while."""
         while not self._postponed or self._trim_at_us > self._now_us():
             try:
-                return self._jobs.get(timeout=self._patience_s())
+                return self._jobs.get(self._patience_s())
             except Empty:
                 self._say_space()
         return self._postponed.pop()
@@ -165,7 +166,7 @@ class LogWriter:
             if size >= COMMIT_BYTES:
                 break
             try:
-                job = self._jobs.get_nowait()
+                job = self._jobs.get(0)
             except Empty:
                 break
         self._commit_all(groups)

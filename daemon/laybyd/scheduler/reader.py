@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from laybyd.core.effects import Deliver, FindTime, LoadRows, ReadOut, Reply
 from laybyd.core.events import PositionFound, RowsLoaded
 from laybyd.scheduler.delivery import Assembled, assemble
+from laybyd.scheduler.inbox import Inbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ class Reader:
         self._bodies = bodies
         self._report = report
         self._fail = fail
-        self._jobs: SimpleQueue[AssembleJob | LoadRows | FindTime | None] = SimpleQueue()
+        self._jobs: Inbox[AssembleJob | LoadRows | FindTime | None] = Inbox()
         self._thread = threading.Thread(target=self._run, name="layby-read", daemon=True)
 
     def start(self) -> None:

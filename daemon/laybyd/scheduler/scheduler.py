@@ -133,8 +133,7 @@ class Scheduler:
 
     def _run(self) -> None:
         while not self._stopping:
-            if not self._inbox:
-                self._inbox.wait(self._patience_s())
+            self._inbox.wait(self._patience_s())
             with self._turning:
                 self._guard(self._turn)
 

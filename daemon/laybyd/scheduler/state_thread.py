@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import TYPE_CHECKING
 
 from laybyd.core.effects import Commit, FindParked, LoadDue, Park, StateOp
@@ -18,6 +18,7 @@ from laybyd.core.types import LIVE
 from laybyd.log import facts
 from laybyd.scheduler.bodies import Bodies, DamagedBody, buffer_of
 from laybyd.scheduler.delivery import Assembled, assemble
+from laybyd.scheduler.inbox import Inbox
 from laybyd.scheduler.reader import AssembleJob
 from laybyd.scheduler.space import SpaceWatch
 from laybyd.store import records
@@ -53,7 +54,7 @@ class StateThread:
         self._fail = fail
         self._space = SpaceWatch(store)
         self._stopping = threading.Event()
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: Inbox[Job | None] = Inbox()
         self._thread = threading.Thread(target=self._run, name="layby-state", daemon=True)
 
     def start(self) -> None:
@@ -81,7 +82,7 @@ class StateThread:
         while isinstance(job, Commit):
             commits.append(job)
             try:
-                job = self._jobs.get_nowait()
+                job = self._jobs.get(0)
             except Empty:
                 self._commit(commits)
                 return True
@@ -93,7 +94,7 @@ class StateThread:
     def _next_job(self) -> Job | None:
         while True:
             try:
-                return self._jobs.get(timeout=self._space.patience_s)
+                return self._jobs.get(self._space.patience_s)
             except Empty:
                 if news := self._space.news():
                     self._report(Assembled(None, news))

@@ -128,6 +128,19 @@ def test_a_request_is_handed_on_with_the_socket_free(rig):
     assert free.get(timeout=PATIENCE_S)
 
 
+def test_a_request_that_cannot_be_handed_on_ends_the_daemon():
+    rig = Rig()
+    error = MemoryError()
+
+    def put(item: object) -> None:
+        raise error
+
+    rig.front._put = put
+    rig.say(op="push", topic="app", data=b"1")
+    assert rig.failures.get(timeout=PATIENCE_S) is error
+    rig.close()
+
+
 def test_answers_keep_their_order_whoever_sends_them(rig):
     rig.say(op="push", topic="app", data=b"1")
     (push,) = rig.events(1)

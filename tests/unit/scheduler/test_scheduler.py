@@ -338,7 +338,7 @@ def test_what_a_lone_push_leaves_over_is_taken_up_by_the_thread(world: World):
     dispatch.follow_ups = lambda: left.pop() if left else []
     world.scheduler = Scheduler(core, dispatch, lambda: NOW_US, world.drain, world.errors.append)
     world.scheduler.receive(lone())
-    assert world.scheduler._inbox._rung, "else it would sleep over it"
+    assert not world.scheduler._inbox._bell.locked(), "else it would sleep over it"
     core.stepped.clear()
     world.scheduler.start()
     assert core.stepped.wait(5)
