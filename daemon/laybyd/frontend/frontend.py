@@ -214,27 +214,23 @@ class FrontEnd:
         empty = self._guard(self._drain)
         self._hand_on()
         if empty:
-            self._put(Drained())
+            self._or_end(lambda: self._put(Drained()))
         else:
             self._loop.call_soon(self._drain_all)
 
     def _drain(self) -> bool:
         """Take what one go takes; whether the socket is empty. ZMQ_FD is edge-triggered, so
         whoever stops early must come back by itself."""
-        events: list[Event] = []
-        empty = False
         until = monotonic_us() + DRAIN_US
         for _ in range(DRAIN_MESSAGES):
             frames = self._receive()
             if frames is None:
-                empty = True
-                break
+                return True
             if frames:
-                self._take(frames, events)
+                self._take(frames)
                 if monotonic_us() >= until:
                     break
-        self._received += events
-        return empty
+        return False
 
     def _hand_on(self) -> None:
         """Not while the socket is held: a lone push is answered in here."""
@@ -262,7 +258,7 @@ class FrontEnd:
                 self._skipping = True
                 return frames
 
-    def _take(self, frames: Sequence[bytes | zmq.Frame], events: list[Event]) -> None:
+    def _take(self, frames: Sequence[bytes | zmq.Frame]) -> None:
         try:
             event = decode(frames, self._setup.limits)
         except Refusal as refusal:
@@ -278,7 +274,7 @@ class FrontEnd:
         elif not self.pending.request(event.caller.peer, sum(map(len, frames))):
             self._refuse(Refusal(event.caller, "busy", TOO_MANY, retry_ms=BUSY_RETRY_MS))
             return
-        events.append(event)
+        self._received.append(event)
 
     def _refuse(self, refusal: Refusal) -> None:
         self.counters[refusal.code] += 1
