@@ -17,8 +17,9 @@ from laybyd.core.types import DEAD, DEFERRED, Failure, Parked, Piece
 STARTED_RELEASES_MAX = 5
 """A started message released so often is counted as failed."""
 
-TERSE_REASON_BYTES = 100
-"""Of a reason that comes when the delivery state is full."""
+TERSE = (1, 2, 100)
+"""Lines of a history, first and last, and bytes of a reason, at most while the delivery state is
+full."""
 
 RELEASED = "released"
 """The reason it is then given."""
@@ -155,9 +156,11 @@ class Rules:
     def _room_for_history(self) -> tuple[int, int, int]:
         """How many lines, first and last, and of how many bytes each: few when room is scarce."""
         core = self._core
-        if self._space.state_full:
-            return (1, 2, min(core.reason_bytes_max, TERSE_REASON_BYTES))
-        return (core.history_first, core.history_last, core.reason_bytes_max)
+        most = (core.history_first, core.history_last, core.reason_bytes_max)
+        if not self._space.state_full:
+            return most
+        first, last, size = map(min, most, TERSE)
+        return first, last, size
 
 
 def _due(part: Parked, now: int, delay_us: int) -> tuple[str, Parked]:

@@ -298,6 +298,17 @@ def test_when_the_state_store_is_full_histories_are_short():
     assert table.record(1).attempts == 6
 
 
+def test_a_full_state_store_makes_no_history_longer():
+    table = Table(settings({"backoff_us": (SECOND,)}, history_first=1, history_last=1))
+    table.push("app", 1)
+    table.step(Space(log_full=False, state_full=True, used=1, limit=1))
+    grant = table.lease()
+    for number in range(4):
+        table.settle(grant, outcome=Outcome.FAIL, reason=f"{number}")
+        grant = drained(table)
+    assert [line.reason for line in table.record(1).history] == ["0", "3"]
+
+
 def test_when_the_state_store_is_spent_nothing_is_handed_out_until_there_is_room():
     table = Table()
     table.push("app", 1)
