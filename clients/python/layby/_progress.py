@@ -10,9 +10,11 @@ from typing import Any
 from layby._lease import Lease, Run
 from layby._link import NEVER, Link
 from layby._wire import Answer
+from layby.errors import refused
 
 ENTRIES_MAX = 1_500
 SAME_AGE_S = 0.1
+RETRY_S = 0.1
 
 
 class Progress:
@@ -66,10 +68,19 @@ class Progress:
     def _report(self, now: float) -> None:
         self._at = now + min(lease.lease_s for lease in self.leases.values()) / 3
         fields: dict[str, Any] = {**self._names, "working": self.working(now)}
-        if self._hold:
-            fields["hold"] = self._hold[:ENTRIES_MAX]
+        holds = self._hold[:ENTRIES_MAX]
+        if holds:
+            fields["hold"] = holds
             del self._hold[:ENTRIES_MAX]
-        request = self._link.claim(lambda answer, heard: self._heard(request, answer, now))
+
+        def answered(answer: Answer, heard: float) -> None:
+            self._link.drop(request)
+            if answer.ok:
+                self._extended(now)
+            else:
+                self._tell_again(answer, holds, heard)
+
+        request = self._link.claim(answered)
         self._link.send("extend", request, fields)
 
     def working(self, now: float) -> list[tuple[int, int, int]]:
@@ -83,11 +94,16 @@ class Progress:
                     _append(found, low, high, now - run.since)
         return [(int(low), int(high), int(age * 1e3)) for low, high, age in found[:ENTRIES_MAX]]
 
-    def _heard(self, request: int, answer: Answer, sent: float) -> None:
-        self._link.drop(request)
-        if answer.ok:
-            for lease in self.leases.values():
-                lease.until = max(lease.until, sent + lease.lease_s)
+    def _extended(self, sent: float) -> None:
+        for lease in self.leases.values():
+            lease.until = max(lease.until, sent + lease.lease_s)
+
+    def _tell_again(self, answer: Answer, holds: list[tuple[int, int]], now: float) -> None:
+        """What a broker could not hear now is told soon, before the leases end."""
+        refusal = refused(answer.fields)
+        if refusal.retryable:
+            self._hold[:0] = holds
+            self._at = min(self._at, now + (refusal.retry_ms / 1e3 or RETRY_S))
 
 
 def _append(found: list[list[float]], low: int, high: int, age: float) -> None:

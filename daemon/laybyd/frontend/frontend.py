@@ -5,6 +5,7 @@ zmq socket may change threads over a full memory barrier, and a lock is one). Mu
 what is answered (the core does) or read the store. It never stops reading: above `pending_bytes`
 a push loses its bytes here and is refused `busy` by the core, so that settles are never stuck
 behind bulk; and a connection with more other requests waiting than it may have is refused here.
+(But for a lone push it waits for the disk itself, when nothing else goes on: see the scheduler.)
 """
 
 from __future__ import annotations
@@ -233,8 +234,12 @@ class FrontEnd:
         return False
 
     def _hand_on(self) -> None:
-        """Not while the socket is held: a lone push is answered in here."""
+        """Not while the socket is held: a lone push is answered in here. What is decided leaves
+        before that, for it may take a flush of the disk. (Whoever put it there has asked for
+        `_flush`, which looks at the socket again.)"""
         if self._received:
+            if self._outbox:
+                self._guard(self._send_all)
             events, self._received = self._received, []
             self._or_end(lambda: self._put(Events(events)))
 

@@ -1,7 +1,7 @@
 """Where each effect of the core goes: a writer, a reader, the ring, the front-end.
 
 Owns the table of destinations and what is under way at the log writer. Must never decide what is
-delivered. Used by the scheduler thread alone.
+delivered. Used by whoever has the turn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("laybyd")
 
 INLINE_BYTES = 16 << 10
-"""A lone push up to this size is committed on the scheduler's thread when the writer has nothing
+"""A lone push up to this size is committed in the turn that stepped it when the writer has nothing
 in hand: one hand-over and one wake-up less than the writer's way."""
 
 
@@ -56,7 +56,10 @@ class Outlets(NamedTuple):
 
 
 class Dispatch:
-    """One turn: `run` for each step's effects, `append` once, `flush` once."""
+    """One turn: `run` for each step's effects, `append` once, `flush` once. `bulk_us` is when more
+    than a small group was last appended."""
+
+    bulk_us = -(1 << 53)
 
     def __init__(
         self,
@@ -120,9 +123,12 @@ class Dispatch:
             return ()
         group = self._appends.take(now_us)
         self._in_flight += 1
-        if alone and self._in_flight == 1 and _is_small(group):
-            return self.written(self._workers.writer.commit([group]))
-        self._workers.writer.put(group)
+        writer = self._workers.writer
+        if not _is_small(group):
+            self.bulk_us = now_us
+        elif alone and self._in_flight == 1 and writer.is_idle:
+            return self.written(writer.commit([group]))
+        writer.put(group)
         return ()
 
     def written(self, written: Written) -> Sequence[Event]:

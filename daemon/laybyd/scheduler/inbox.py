@@ -56,8 +56,11 @@ class Inbox(Generic[T]):
         return item
 
     def get(self, patience_s: float | None = None) -> T:
-        """Wait and take. Raises Empty when there was nothing."""
-        self.wait(patience_s)
-        if not self._items:
-            raise Empty
-        return self.take()
+        """Wait and take. Raises Empty when there was nothing, which without a limit does not
+        happen: the bell may have rung for what is taken."""
+        while True:
+            self.wait(patience_s)
+            if self._items:
+                return self.take()
+            if patience_s is not None:
+                raise Empty

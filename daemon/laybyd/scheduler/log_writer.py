@@ -82,6 +82,7 @@ class LogWriter:
         self._fail = fail
         self._jobs: Inbox[Job] = Inbox()
         self._refusing = False
+        self._at_work = False
         self._postponed: list[TrimJob] = []
         self._trim_at_us = 0
         self._space = SpaceWatch(store)
@@ -149,8 +150,19 @@ class LogWriter:
         if news := self._space.news():
             self._report(Written(news))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody would wait for a trim. From any thread."""
+        return not (self._jobs or self._at_work)
+
     def _turn(self) -> bool:
         job = self._next_job()
+        self._at_work = True
+        goes_on = self._work(job)
+        self._at_work = False
+        return goes_on
+
+    def _work(self, job: Job) -> bool:
         groups: list[Group] = []
         size = 0
         while True:

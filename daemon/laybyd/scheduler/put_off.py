@@ -24,7 +24,7 @@ SHARE_US = 5_000
 
 
 class PutOff:
-    """Used by the scheduler thread alone. `groups` are those that a request in it is about."""
+    """Used by whoever has the turn. `groups` are those that a request in it is about."""
 
     def __init__(self) -> None:
         self._queues: dict[bytes, deque[Event]] = {}

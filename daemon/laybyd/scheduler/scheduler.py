@@ -52,6 +52,10 @@ TURN_EVENTS = 2_048
 TURN_US = 20_000
 """After this a turn begins nothing more: answers leave, and whoever came meanwhile is seen."""
 
+QUIET_US = 1_000_000
+SLOW_US = 20_000
+"""No turn on the front-end's thread within QUIET_US of bulk, or of one there that took SLOW_US."""
+
 
 class Drained(NamedTuple):
     """The front-end has drained its socket since it was asked to."""
@@ -98,6 +102,7 @@ class Scheduler:
         self._events: list[Event] = []
         self._put_off = PutOff()
         self._turned_us = self._caught_up_us = 0
+        self._slow_us = -QUIET_US
         self._waits_for_drain = False
         self._drained = False
         self._stopping = False
@@ -117,7 +122,7 @@ class Scheduler:
             self._inbox.put(item)
             return
         try:
-            if self._is_idle():
+            if self._is_idle() and self._may_wait_for_the_disk():
                 self._guard(partial(self._turn_for, item.events[0]))
             else:
                 self._inbox.put(item)
@@ -133,7 +138,7 @@ class Scheduler:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._inbox.wait(self._patience_s())
+            self._guard(self._sleep)
             with self._turning:
                 self._guard(self._turn)
 
@@ -171,7 +176,12 @@ class Scheduler:
     def _is_idle(self) -> bool:
         """Nothing that came before is still to be stepped, and nothing is due."""
         waits = self._inbox or self._events or self._put_off or self._waits_for_drain
-        return not waits and (self._deadline is None or self._now_us() < self._deadline)
+        return not waits and self._now_us() < _time(self._deadline)
+
+    def _may_wait_for_the_disk(self) -> bool:
+        """The front-end's thread reads nothing meanwhile: not while there is bulk, which would
+        pile up, nor soon after the disk was slow."""
+        return self._now_us() - max(self._slow_us, self._dispatch.bulk_us) > QUIET_US
 
     def _turn_for(self, event: Event) -> None:
         """All of a turn but what cannot be: nothing else waits, and nothing is due. Our thread
@@ -180,8 +190,11 @@ class Scheduler:
         self._step(event, now)
         self._hand_over(now)
         before, self._deadline = self._deadline, self._core.next_deadline()
-        if self._events or (self._deadline or math.inf) < (before or math.inf):
+        if self._events or _time(self._deadline) < _time(before):
             self._inbox.ring()
+        ended = self._now_us()
+        if ended - now >= SLOW_US:
+            self._slow_us = ended
 
     def _behind(self, now: int) -> Container[str]:
         """Groups in which nothing may end by time yet: an outcome may be among what was put off."""
@@ -199,13 +212,17 @@ class Scheduler:
         while self._inbox and len(self._events) < TURN_EVENTS:
             self._take(self._inbox.take())
 
+    def _sleep(self) -> None:
+        self._inbox.wait(self._patience_s())
+
     def _patience_s(self) -> float | None:
         """How long nothing may happen before a turn is due; None is for good."""
         if self._events or self._put_off:
             return 0
-        if self._deadline is None or self._waits_for_drain:
+        deadline = self._deadline
+        if deadline is None or self._waits_for_drain:
             return None
-        return min(max(0, self._deadline - self._now_us()) / 1e6, PATIENCE_S)
+        return min(max(0, deadline - self._now_us()) / 1e6, PATIENCE_S)
 
     def _take(self, item: Item) -> None:
         if isinstance(item, Events):
@@ -267,6 +284,10 @@ class Scheduler:
             return False
         self._drained = False
         return True
+
+
+def _time(deadline: int | None) -> float:
+    return math.inf if deadline is None else deadline
 
 
 def _is_lone_push(item: Item) -> TypeGuard[Events]:

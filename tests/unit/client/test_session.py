@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layby.errors import SubscriptionDiffers, UnknownGroup
-from tests.unit.client.consuming import Consuming, block, numbered
+from tests.unit.client.consuming import Consuming, block
 
 
 def test_an_idle_handler_polls_at_once():
@@ -265,49 +265,7 @@ def test_a_process_that_stood_still_does_not_hand_back():
     assert it.broker.outcomes("release") == []
 
 
-# ---- progress
-
-
-def test_progress_names_what_is_worked_on_with_its_age_and_not_what_waits():
-    it = Consuming(prefetch=10)
-    it.publish(b"a", b"b", b"c", b"d")
-    first = it.take()
-    it.world.pass_time(0.002)
-    it.take()
-    it.world.pass_time(10.2)
-    [extend] = it.broker.ops("extend")
-    [low, high, age] = extend["working"][0]
-    assert (low, high) == (1, 2)
-    assert 9_000 <= age <= 10_100
-    first.ack()
-    it.world.pass_time(10.2)
-    assert [span[:2] for span in it.broker.ops("extend")[-1]["working"]] == [[2, 2]]
-
-
-def test_no_leases_no_progress():
-    it = Consuming()
-    it.publish(b"a")
-    it.take().ack()
-    it.world.pass_time(25)
-    assert it.broker.ops("extend") == []
-
-
-def test_extend_is_told_at_once():
-    it = Consuming()
-    it.publish(b"a")
-    it.take().extend(90)
-    it.world.run()
-    [extend] = it.broker.ops("extend")
-    assert extend["hold"] == [[1, 90_000]]
-
-
-def test_a_lease_that_ended_while_we_were_cut_off_is_not_started():
-    it = Consuming(prefetch=10)
-    it.publish(b"a", b"b", b"c")
-    it.take()
-    it.world.link.disconnected()
-    it.world.now += 31
-    assert it.queue.take(it.hand, it.world.now) is None
+# ---- batches, and answers that are odd
 
 
 def test_batches_ask_for_whole_batches():

@@ -128,6 +128,26 @@ def test_a_request_is_handed_on_with_the_socket_free(rig):
     assert free.get(timeout=PATIENCE_S)
 
 
+def test_what_is_decided_leaves_before_a_lone_push_may_wait_for_the_disk(rig):
+    rig.say(op="push", topic="app", data=b"1", id=1)
+    (first,) = rig.events(1)
+    answered = threading.Event()
+
+    def put(item: Events) -> None:
+        assert answered.wait(PATIENCE_S)
+        rig.items.put(item)
+
+    go_on = rig.hold()
+    rig.front._put = put
+    rig.front._outbox.append(Outgoing(Reply(first.caller, {})))
+    rig.say(op="push", topic="app", data=b"2", id=2)
+    assert select.select([rig.front._fd], [], [], PATIENCE_S)[0]
+    go_on.set()
+    assert rig.answer()["id"] == 1
+    answered.set()
+    rig.events(1)
+
+
 def test_a_request_that_cannot_be_handed_on_ends_the_daemon():
     rig = Rig()
     error = MemoryError()

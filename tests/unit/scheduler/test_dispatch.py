@@ -6,12 +6,15 @@ from typing import Any, cast
 
 import pytest
 
-from laybyd.core.effects import Deliver, Grant
-from laybyd.core.events import Fetched, Fetching, Goodbye, Shortened, Undelivered
+from laybyd.core.effects import Append, Deliver, Grant
+from laybyd.core.events import Fetched, Fetching, Goodbye, Push, Shortened, Undelivered
 from laybyd.core.types import DEFERRED, LIVE, Caller, Piece
+from laybyd.scheduler.appends import Appends
 from laybyd.scheduler.delivery import Assembled, Outgoing
-from laybyd.scheduler.dispatch import Dispatch, Outlets, Workers
+from laybyd.scheduler.dispatch import INLINE_BYTES, Dispatch, Outlets, Workers
+from laybyd.scheduler.log_writer import Written
 from laybyd.scheduler.ring import Ring
+from laybyd.wire.block import Item
 
 
 class Worker:
@@ -23,15 +26,16 @@ class Worker:
 
 
 class Rig:
-    def __init__(self) -> None:
-        self.writer, self.state, self.reader = Worker(), Worker(), Worker()
+    def __init__(self, writer: Any = None) -> None:
+        self.writer, self.state, self.reader = writer or Worker(), Worker(), Worker()
         self.sent: list[Outgoing] = []
         self.done: list[bytes] = []
         workers = cast("Any", Workers(self.writer, self.state, self.reader))  # type: ignore[arg-type]
         unused = cast("Any", None)
-        outlets = Outlets(lambda name: 1, self.sent.extend, unused, self.done.append, unused, {})
-        appends = cast("Any", Worker())
-        appends.add = appends.put
+        outlets = Outlets(
+            lambda name: 1, self.sent.extend, lambda size: None, self.done.append, unused, {}
+        )
+        appends = Appends(1 << 20, 100)
         self.dispatch = Dispatch(unused, unused, workers, unused, Ring(1 << 20), appends, outlets)
 
 
@@ -71,3 +75,42 @@ def test_it_is_told_of_each_request_that_was_stepped_and_of_nothing_else(rig):
     rig.dispatch.run([], 0, Undelivered(Caller(b"q"), "g", (b"lease",)))
     rig.dispatch.run([], 0)
     assert rig.done == [b"p"]
+
+
+def lone(size: int = 9) -> Push:
+    return Push(Caller(b"p", (), 1), "app", Item(b"x" * size), 1, size, 0, False)
+
+
+class Writer(Worker):
+    """Commits at once, or notes what is queued."""
+
+    is_idle = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.committed: list[Any] = []
+
+    def commit(self, groups: list[Any]) -> Written:
+        self.committed += groups
+        return Written((), groups=len(groups))
+
+
+@pytest.mark.parametrize(
+    ("pushes", "alone", "idle", "here", "bulk"),
+    [
+        ([lone()], True, True, True, False),
+        ([lone()], False, True, False, False),
+        ([lone()], True, False, False, False),
+        ([lone(INLINE_BYTES + 1)], True, True, False, True),
+        ([lone()] * 9, True, True, True, False),
+    ],
+)
+def test_a_small_group_alone_is_committed_here_when_the_writer_is_idle(
+    pushes, alone, idle, here, bulk
+):
+    rig = Rig(writer := Writer())
+    writer.is_idle = idle
+    rig.dispatch.run([Append(push) for push in pushes], 7)
+    rig.dispatch.append(7, alone)
+    assert (len(writer.committed), len(writer.jobs)) == (int(here), int(not here))
+    assert (rig.dispatch.bulk_us == 7) is bulk

@@ -63,6 +63,19 @@ def test_a_ring_needs_no_item_and_is_heard_once():
     assert inbox._bell.locked()
 
 
+def test_a_ring_without_an_item_ends_no_wait_without_a_limit():
+    """A put may ring for what was taken before it did."""
+    inbox, got = Inbox(), SimpleQueue()
+    inbox.ring()
+    taker = threading.Thread(target=lambda: got.put(inbox.get()))
+    taker.start()
+    while inbox._bell.acquire(blocking=False):
+        inbox._bell.release()
+    inbox.put("a")
+    assert got.get(timeout=PATIENCE_S) == "a"
+    taker.join()
+
+
 def test_time_that_is_up_before_the_wait_begins_is_no_wait_for_good():
     """Which is what the interpreter's SimpleQueue makes of it, within 4,000 waits."""
     inbox, ended = Inbox(), threading.Event()

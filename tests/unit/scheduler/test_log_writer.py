@@ -122,3 +122,15 @@ def test_a_trim_that_must_wait_is_tried_again_and_then_reported_once(rig):
     assert rig.writer._turn()
     assert kinds(event for one in rig.written() for event in one.events) == [Trimmed]
     assert rig.writer._postponed == []
+
+
+def test_it_is_idle_when_it_has_no_job_in_hand_and_none_waits(rig):
+    seen = SimpleQueue()
+    assert rig.writer.is_idle
+    rig.writer.put(TrimJob(1))
+    assert not rig.writer.is_idle
+    trim = rig.store.trim
+    rig.store.trim = lambda *given: (seen.put(rig.writer.is_idle), trim(*given))[1]
+    rig.run()
+    assert seen.get_nowait() is False
+    assert rig.writer.is_idle

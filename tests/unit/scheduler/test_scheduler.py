@@ -10,7 +10,16 @@ import pytest
 from laybyd.core.events import Goodbye, Late, Push
 from laybyd.core.types import Caller
 from laybyd.scheduler.dispatch import INLINE_BYTES
-from laybyd.scheduler.scheduler import BEHIND_MAX_US, LATE_US, Drained, Events, Ping, Scheduler
+from laybyd.scheduler.scheduler import (
+    BEHIND_MAX_US,
+    LATE_US,
+    QUIET_US,
+    SLOW_US,
+    Drained,
+    Events,
+    Ping,
+    Scheduler,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +53,7 @@ class Core:
 
 class Dispatch:
     append_bytes = 0
+    bulk_us = 0
 
     def run(self, effects: object, now: int, event: object = None) -> None: ...
     def append(self, now: int, alone: bool) -> list[object]:
@@ -330,6 +340,34 @@ def test_the_thread_hears_of_an_earlier_deadline(world: World, before: int | Non
     world.scheduler.receive(lone())
     assert core.here() == [True]
     assert core.ticked.wait(5)
+
+
+def test_soon_after_bulk_a_lone_push_waits_for_the_thread():
+    core, dispatch = Stepped(), Dispatch()
+    scheduler = Scheduler(core, dispatch, lambda: NOW_US, lambda: None, lambda error: None)
+    dispatch.bulk_us = NOW_US - QUIET_US
+    scheduler.receive(lone())
+    assert core.steps == []
+    scheduler._turn()
+    dispatch.bulk_us -= 1
+    scheduler.receive(lone())
+    assert len(core.steps) == 2
+
+
+def test_after_a_slow_commit_lone_pushes_wait_for_the_thread_for_a_while():
+    core, scheduler = slow_world()
+    push = lone()
+    slow = push.events[0]._replace(caller=Caller(b"20", (), 1))
+    scheduler.receive(Events([slow]))
+    assert core.now == NOW_US + SLOW_US
+    scheduler.receive(push)
+    core.now += QUIET_US
+    scheduler.receive(push)
+    assert len(core.steps()) == 1
+    turns(scheduler, 1)
+    core.now += 1
+    scheduler.receive(push)
+    assert len(core.steps()) == 4
 
 
 def test_what_a_lone_push_leaves_over_is_taken_up_by_the_thread(world: World):
