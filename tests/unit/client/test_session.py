@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layby.errors import SubscriptionDiffers, UnknownGroup
-from tests.unit.client.consuming import Consuming, block
+from tests.unit.client.consuming import Consuming, block, numbered
 
 
 def test_an_idle_handler_polls_at_once():
