@@ -185,8 +185,9 @@ class BrokerHost:
         self._frozen_until = self.world.now + duration_us
 
     @property
-    def is_frozen(self) -> bool:
-        return self.world.now < self._frozen_until
+    def frozen_until(self) -> int:
+        """The end of the last time it stood still; 0 when it has not since its start."""
+        return self._frozen_until
 
     def set_full(self, log: bool, state: bool) -> None:
         self._store.set_full(log, state)
