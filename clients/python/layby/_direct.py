@@ -82,8 +82,9 @@ class Direct:
         if self._dealer is None:
             self._dealer = Dealer(self._context, self._endpoint)
             return False
-        number = self._last._replace(seq=self._last.seq + 1)
-        fields = {"topic": topic, **number._asdict(), **lone.fields}
+        producer, seq = self._last
+        number = Number(producer, seq + 1)
+        fields = {"topic": topic, "producer": producer, "seq": number.seq, **lone.fields}
         if not self._dealer.send(_wire.encode("push", request, fields)):
             return False
         self._last = number

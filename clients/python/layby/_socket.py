@@ -22,6 +22,10 @@ DEAD_MS = 15_000
 """A host that takes nothing for so long is gone: a new connection is made. (The protocol has no
 heartbeats on the wire; this is the kernel's.)"""
 
+NOW = int(zmq.NOBLOCK)
+NOW_AND_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+EVENTS, POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
+"""Plain numbers: combining pyzmq's enums costs more than the calls they go into."""
 
 _monitors = count(1)
 
@@ -61,25 +65,27 @@ class Dealer:
     def receive(self) -> Frames | None:
         """The next message; the map as bytes, blocks as views of what libzmq received."""
         try:
-            frame = self.socket.recv(zmq.NOBLOCK, copy=False)
+            frame = self.socket.recv(NOW, copy=False)
         except zmq.Again:
             return None
         frames: Frames = [frame.bytes]
         while frame.more:
-            frame = self.socket.recv(zmq.NOBLOCK, copy=False)
+            frame = self.socket.recv(NOW, copy=False)
             frames.append(frame.buffer)
         return frames
 
     def send(self, frames: Frames) -> bool:
         """False when there is no connection or its queue is full."""
         try:
-            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=True)
+            for frame in frames[:-1]:
+                self.socket.send(frame, NOW_AND_MORE)
+            self.socket.send(frames[-1], NOW)
         except zmq.Again:
             return False
         return True
 
     def readable(self) -> bool:
-        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+        return bool(int(self.socket.getsockopt(EVENTS)) & POLLIN)
 
     def descriptors(self) -> tuple[int, int]:
         """Of the socket and its monitor, for an event loop."""
