@@ -124,7 +124,8 @@ class Daemon:
         state = StateThread(store, self.fence, Bodies(store, limits.max_block), report, self._fail)
         reader = Reader(store, Bodies(store, limits.max_block), report, self._fail)
         self._workers = Workers(writer, state, reader)
-        setup = Setup(config.listen, limits.pending_bytes, self._greeting())
+        busy_retry_ms = config.core.busy_retry_ms
+        setup = Setup(config.listen, limits.pending_bytes, busy_retry_ms, self._greeting())
         self._front = FrontEnd(setup, self._receive, self._fail)
         dispatch = Dispatch(
             store,

@@ -6,6 +6,7 @@ Owns the sums over slices and their file. Must never know how they are shown.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ MEASURES = ("_ms", "_us", "_bytes", "_s")
 """A sum of these means nothing."""
 
 EXTRAS_IGNORED = frozenset({"method", "seed", "count", "failures", "seconds", "next_seed"})
+
+_TEMPORARY = re.compile(r"/(?:[\w.]+/)+layby-\w+-\w{8}/")
 
 
 def of_all(methods: Sequence[Method], kept: Slices) -> dict[str, Any]:
@@ -52,10 +55,11 @@ def _sums(told: Iterable[dict[str, Any]]) -> dict[str, int]:
 
 
 def write(path: Path, account: dict[str, Any]) -> None:
-    """What a failing run said names files by where the tree was; here by their place in it."""
+    """What a failing run said names files by where the tree was, or where its temporary folder
+    was; here they are named by their place in these."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(account, indent=1, sort_keys=True).replace(f"{tree.TOP}/", "")
-    path.write_text(text + "\n")
+    path.write_text(_TEMPORARY.sub("", text) + "\n")
 
 
 def failures(account: dict[str, Any]) -> int:

@@ -273,12 +273,12 @@ class Simulation:
             self._await_quiet(boot, self.world.now + 2 * self.plan.settings.quiesce_us)
 
     def _await_quiet(self, boot: int, until: int) -> None:
-        """Who is frozen hears of it later, and has his time from then."""
+        """Who stands still hears of it later, and has his time from then."""
         if self._host.boot != boot or self._host.core is None:
             return
+        until = max(until, self._host.frozen_until + 2 * self.plan.settings.quiesce_us)
         if self._host.quiesced or self.world.now > until:
-            heard = self._host.frozen_until + self.plan.settings.quiesce_us < self.world.now
-            demand(self._host.quiesced or not heard, "asked to stop, it did not")
+            demand(self._host.quiesced, "asked to stop, it did not")
             self._die()
         else:
             self.world.after(100 * MS, self._await_quiet, boot, until)

@@ -14,7 +14,6 @@ from layby.errors import refused
 
 ENTRIES_MAX = 1_500
 SAME_AGE_S = 0.1
-RETRY_S = 0.1
 
 
 class Progress:
@@ -103,7 +102,7 @@ class Progress:
         refusal = refused(answer.fields)
         if refusal.retryable:
             self._hold[:0] = holds
-            self._at = min(self._at, now + (refusal.retry_ms / 1e3 or RETRY_S))
+            self._at = min(self._at, now + refusal.retry_s)
 
 
 def _append(found: list[list[float]], low: int, high: int, age: float) -> None:

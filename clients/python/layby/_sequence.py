@@ -22,9 +22,6 @@ from layby._link import NEVER, Link
 from layby._wire import Answer
 from layby.errors import LaybyError, OutcomeUnknown, Refused, Unreachable, refused
 
-RETRY_S = 0.1
-"""Before a refused push is sent again, when the broker names no time."""
-
 GAP_RETRY_S = 0.005
 
 SILENCE_S = 5.0
@@ -236,7 +233,7 @@ class Sequence:
                 self._again(now + GAP_RETRY_S)
         elif refusal.retryable:
             push.refusal = refusal
-            self._again(now + (refusal.retry_ms / 1e3 or RETRY_S))
+            self._again(now + refusal.retry_s)
         elif push.uncertain and "expected" not in answer.fields:
             behind = [other for other in self.window.values() if other.seq >= push.seq]
             self._end(behind, f"{refusal}; but an earlier sending of it may have been stored")

@@ -19,11 +19,10 @@ from layby._progress import Progress
 from layby._queue import Queue
 from layby._settling import DIVISIBLE, Flight, Lost, Settling
 from layby._wire import Answer
-from layby.errors import LaybyError, UnknownGroup, refused
+from layby.errors import RETRY_S, LaybyError, UnknownGroup, refused
 
 WAIT_S = 30.0
 GRACE_S = 2.0
-RETRY_S = 0.1
 PARKED_S = 0.005
 """A prefetch poll that is older lies parked. A younger one's answer may be on its way, and would
 be thrown away if the poll were replaced."""
@@ -260,7 +259,7 @@ class Session:
         """For what rode on it, perhaps: the next poll goes without."""
         refusal = refused(answer.fields)
         if refusal.retryable or (poll.flight is not None and refusal.code in DIVISIBLE):
-            self._not_before = now + (refusal.retry_ms / 1e3 or RETRY_S)
+            self._not_before = now + refusal.retry_s
         else:
             self.fail(refusal)
 

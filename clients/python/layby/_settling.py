@@ -21,7 +21,6 @@ from layby.errors import Damaged, refused
 
 FLUSH_S = 0.005
 RESEND_S = 5.0
-RETRY_S = 0.1
 MAP_BUDGET = 40 << 10
 ENTRY_COST = 100
 PAIR_COST = 18
@@ -228,7 +227,7 @@ class Settling:
         for flight in [each for each in self._flights if request in each.ids]:
             flight.ids.discard(request)
             if refusal.retryable or any(later > request for later in flight.ids):
-                flight.resend_at = now + (refusal.retry_ms / 1e3 or RETRY_S)
+                flight.resend_at = now + refusal.retry_s
             elif refusal.code in DIVISIBLE and len(flight.entries) > 1:
                 half = len(flight.entries) // 2
                 flight.rest += [flight.entries[half:], flight.entries[:half]]

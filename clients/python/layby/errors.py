@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from layby._sequence import Sequence as PushSequence
 
 
+RETRY_S = 0.1
+"""Before the same is sent again, when the broker names no time."""
+
 RETRY_MS_MAX = 60_000
 """No broker is waited for longer than this before it is asked again."""
 
@@ -165,6 +168,11 @@ class Refused(LaybyError):
         retry_ms = answer.get("retry_ms", 0)
         self.retry_ms = min(max(0, retry_ms), RETRY_MS_MAX) if type(retry_ms) is int else 0
         self.answer = dict(answer)
+
+    @property
+    def retry_s(self) -> float:
+        """Seconds to wait before the same is sent again, if it may be."""
+        return self.retry_ms / 1e3 or RETRY_S
 
     def __init_subclass__(cls) -> None:
         Refused.kinds[cls.code] = cls

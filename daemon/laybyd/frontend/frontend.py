@@ -57,7 +57,6 @@ NOW_AND_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 EVENTS, POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 """Plain numbers: combining pyzmq's enums costs more than the calls they go into."""
 
-BUSY_RETRY_MS = 100
 TOO_MANY = "too many requests of this connection wait already; send it again after retry_ms"
 
 RETRY_S = 0.002
@@ -67,6 +66,7 @@ RETRY_S = 0.002
 class Setup(NamedTuple):
     listen: Sequence[str]
     pending_bytes: int
+    busy_retry_ms: int
     greeting: Greeting
 
     @property
@@ -287,7 +287,9 @@ class FrontEnd:
                 self.counters["busy"] += 1
                 event = event._replace(body=None)
         elif not self.pending.request(event.caller.peer, sum(map(len, frames))):
-            self._refuse(Refusal(event.caller, "busy", TOO_MANY, retry_ms=BUSY_RETRY_MS))
+            self._refuse(
+                Refusal(event.caller, "busy", TOO_MANY, retry_ms=self._setup.busy_retry_ms)
+            )
             return
         self._received.append(event)
 

@@ -1,7 +1,7 @@
 """Answers that carry blocks: from the core's effects to what the front-end sends.
 
 Owns the assembling of Deliver, ReadOut and Reply. Must never know who may have what (the core
-has decided) or how frames look. Runs on the scheduler thread when every byte is in the ring, on
+has decided) or how frames look. Runs in the turn when every byte is in the ring, on
 the reader thread otherwise, and on the state thread for parked bytes (so that it sees every
 commit that was asked for before it).
 """

@@ -59,8 +59,6 @@ class Dispatch:
     """One turn: `run` for each step's effects, `append` once, `flush` once. `bulk_us` is when more
     than a small group was last appended."""
 
-    bulk_us = -(1 << 53)
-
     def __init__(
         self,
         store: Store,
@@ -84,8 +82,13 @@ class Dispatch:
         self._in_flight = 0
         self._event: Event | None = None
         self._now_us = 0
-        self._to: dict[type, Callable[[Any], None]] = {
-            fx.Append: lambda effect: appends.add(effect.push),
+        self.bulk_us = -(1 << 53)
+        self._to = self._destinations()
+
+    def _destinations(self) -> dict[type, Callable[[Any], None]]:
+        workers = self._workers
+        return {
+            fx.Append: lambda effect: self._appends.add(effect.push),
             fx.ResumeAppends: self._resume,
             fx.Trim: lambda effect: workers.writer.put(TrimJob(effect.below)),
             fx.LoadRows: workers.reader.put,
@@ -99,7 +102,7 @@ class Dispatch:
             fx.Confirm: self._answer,
             fx.Refuse: self._answer,
             fx.Note: self._note,
-            fx.Quiesced: lambda effect: outlets.quiesced(),
+            fx.Quiesced: lambda effect: self._outlets.quiesced(),
         }
 
     @property

@@ -1,7 +1,7 @@
 """The last blocks received, so that a reader who keeps up costs no disk read.
 
 Owns a bounded map from a block's first position to its bytes as they came in. Must never know
-what is inside a block or who reads it. Used by the scheduler thread alone.
+what is inside a block or who reads it. Used by whoever has the turn.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def front_at(path: Path) -> FrontEnd:
     nobody = SimpleQueue().put
-    return FrontEnd(Setup([f"ipc://{path}"], 1, Greeting("test", b"s", 1, 1)), nobody, nobody)
+    return FrontEnd(Setup([f"ipc://{path}"], 1, 70, Greeting("test", b"s", 1, 1)), nobody, nobody)
 
 
 def test_the_path_of_a_running_daemon_is_refused_and_left_alone(tmp_path: Path):

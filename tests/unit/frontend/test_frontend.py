@@ -26,7 +26,7 @@ class Rig:
     def __init__(self, pending_bytes: int = 1 << 20) -> None:
         self.items, self.failures = SimpleQueue(), SimpleQueue()
         greeting = Greeting("layby test", b"store", 1, 7)
-        setup = Setup(["tcp://127.0.0.1:0"], pending_bytes, greeting)
+        setup = Setup(["tcp://127.0.0.1:0"], pending_bytes, 70, greeting)
         self.front = FrontEnd(setup, self.items.put, self.failures.put)
         self.front.start()
         self.context = zmq.Context()
@@ -72,7 +72,7 @@ def rig():
 
 def test_a_thread_that_fails_before_it_serves_keeps_nobody_waiting():
     failures = SimpleQueue()
-    setup = Setup(["tcp://127.0.0.1:0"], 1, Greeting("layby test", b"store", 1, 7))
+    setup = Setup(["tcp://127.0.0.1:0"], 1, 70, Greeting("layby test", b"store", 1, 7))
     front = FrontEnd(setup, SimpleQueue().put, failures.put)
 
     class Loop:
@@ -293,7 +293,7 @@ def test_a_connection_with_too_many_requests_waiting_is_refused_and_others_are_n
     for n in range(most):
         rig.say(**poll, id=n)
     refusal = rig.answer()
-    assert (refusal["code"], refusal["retryable"], refusal["retry_ms"]) == ("busy", True, 100)
+    assert (refusal["code"], refusal["retryable"], refusal["retry_ms"]) == ("busy", True, 70)
     taken = rig.events(refusal["id"])
     assert [event.caller.id for event in taken] == list(range(refusal["id"]))
     other = rig.context.socket(zmq.DEALER)
@@ -309,7 +309,7 @@ def test_a_connection_with_too_many_requests_waiting_is_refused_and_others_are_n
 
 
 def test_a_taken_address_is_said_by_name(rig):
-    setup = Setup([rig.front.endpoints[0]], 1000, Greeting("layby test", b"store", 1, 7))
+    setup = Setup([rig.front.endpoints[0]], 1000, 70, Greeting("layby test", b"store", 1, 7))
     second = FrontEnd(setup, rig.items.put, rig.failures.put)
     with pytest.raises(AddressInUse, match=r"127\.0\.0\.1"):
         second.start()
