@@ -76,7 +76,9 @@ def test_who_sends_more_than_can_wait_is_refused_and_costs_no_more_memory(world:
     while refused < FLOOD // 2:
         answer = peer.receive(10_000)
         assert answer is not None
-        assert answer.map.get("code", "busy") == "busy"
+        if not answer.map["ok"]:
+            told = answer.map
+            assert (told["code"], told["retryable"], told["retry_ms"]) == ("busy", True, 100)
         refused += not answer.map["ok"]
     assert world.daemon.memory_bytes() - before < MEMORY_BYTES
     world.neighbour.more_rounds(2)

@@ -45,6 +45,13 @@ def test_nobody_is_woken_for_what_is_taken():
     assert inbox._bell.locked()
 
 
+def test_it_rings_for_what_is_there_already(monkeypatch):
+    inbox, found = Inbox(), []
+    monkeypatch.setattr(inbox, "ring", lambda: found.append(bool(inbox)))
+    inbox.put("a")
+    assert found == [True]
+
+
 def test_a_wait_in_vain_ends():
     inbox = Inbox()
     inbox.wait(0)
