@@ -256,12 +256,16 @@ class Session:
         ]
 
     def _refused(self, poll: _Poll, answer: Answer, now: float) -> None:
-        """For what rode on it, perhaps: the next poll goes without."""
+        """For what rode on it, perhaps: the next poll goes without. One that takes back has no
+        next, and is sent again: nobody else asks for what is on its way."""
         refusal = refused(answer.fields)
-        if refusal.retryable or (poll.flight is not None and refusal.code in DIVISIBLE):
+        if not (refusal.retryable or (poll.flight is not None and refusal.code in DIVISIBLE)):
+            self.fail(refusal)
+        elif poll.asked:
             self._not_before = now + refusal.retry_s
         else:
-            self.fail(refusal)
+            self._poll, poll.flight, poll.deadline = poll, None, now + refusal.retry_s
+            poll.fields.pop("settle", None)
 
     def _granted(self, poll: _Poll, fresh: list[Lease], now: float) -> None:
         came = sum(lease.messages for lease in fresh)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from layby.errors import SubscriptionDiffers, UnknownGroup
 from tests.unit.client.consuming import Consuming, block, numbered
 
@@ -180,6 +182,31 @@ def test_stopping_gives_back_what_is_not_started_and_takes_the_poll_back():
     released = [entry for kind, _, entry in it.broker.settled if kind == "release"]
     assert [(e["ranges"], e["started"]) for e in released] == [([2, 5], False)]
     assert it.broker.outcomes("ack") == [[1, 1]]
+
+
+@pytest.mark.parametrize("code", ["busy", "too_large"])
+def test_a_poll_that_takes_back_is_sent_until_it_is_heard(code):
+    """What is on its way to it would be nobody's until its lease ends."""
+    it = Consuming(prefetch=10)
+    it.publish(b"a")
+    message = it.take()
+    it.session.filling = 1
+    it.world.run()
+    message.ack()
+    it.broker.refuse("poll", code, retryable=code == "busy", retry_ms=40)
+    before = len(it.polls())
+    it.session.stop(it.world.now)
+    it.world.run()
+    it.world.pass_time(0.05 if code == "busy" else 0.2)
+    first, again = it.polls()[before:]
+    assert (first["messages"], again["messages"]) == (0, 0)
+    assert again["n"] == first["n"]
+    assert "settle" in first
+    assert "settle" not in again
+    it.world.pass_time(60)
+    assert len(it.polls()) == before + 2
+    assert it.session.failure is None
+    assert it.broker.outcomes("ack") == ([[1, 1]] if code == "busy" else [])
 
 
 def test_a_reboot_drops_what_is_not_started_and_goes_on_with_the_same_session():
