@@ -92,6 +92,8 @@ class Crowd:
         if rng.random() < 0.3:
             fields["settle"] = self._entries("g")
         if rng.random() < 0.2:
+            fields |= {"live_us": self._one_of((0, 50, 1 << 53)), "deferred_us": 1_000}
+        if rng.random() < 0.2:
             fields["start"] = self._one_of(("earliest", "latest", 1, {"time_us": 1 << 50}))
         return [fields]
 

@@ -1,4 +1,4 @@
-"""A TCP proxy between clients and daemon that cuts, stalls, delays and drips, by a seed.
+"""A TCP proxy between clients and daemon that cuts, stalls, delays and drips, by a seed; or is far.
 
 Owns connections and what goes wrong on them. Must never know what the bytes mean. Runs in a thread
 of its own; `calm` ends all faults.
@@ -24,8 +24,11 @@ DRIPS = 30
 
 
 class Proxy:
-    def __init__(self, upstream: int, seed: int) -> None:
+    """`way_s`: what comes by waits so long, whatever else happens to it."""
+
+    def __init__(self, upstream: int, seed: int, way_s: float = 0.0) -> None:
         self._upstream = upstream
+        self._way_s = way_s
         self._chance = random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -99,6 +102,8 @@ class Proxy:
                 elif fault:
                     most = STALL_S if fault == STALL else DELAY_S
                     await self._pause(self._chance.uniform(0, most))
+                if self._way_s:
+                    await self._pause(self._way_s)
                 writer.write(data)
                 await writer.drain()
 

@@ -41,6 +41,7 @@ class Way(NamedTuple):
     reports: bool = True
     hands_back: bool = True
     rides: bool = True
+    tells_us: int = 0
     batches: float = 0.0
     lies: float = 0.0
     forgets: float = 0.0

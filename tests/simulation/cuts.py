@@ -13,7 +13,14 @@ from tests.simulation.workload import QUICK, Plan
 
 CLIENTS = ("sessions", "consumers", "sequencers", "producers")
 NETWORK = {"lose": 0.0, "repeat": 0.0, "delay_us": 100}
-HABITS = {"lies": 0.0, "forgets": 0.0, "batches": 0.0, "hands_back": False, "rides": False}
+HABITS = {
+    "lies": 0.0,
+    "forgets": 0.0,
+    "batches": 0.0,
+    "hands_back": False,
+    "rides": False,
+    "tells_us": 0,
+}
 NATURES = {"killer": 0, "stuck": 0, "poison": 0, "moody": 0.0}
 WHOLE: dict[str, dict[str, Any]] = {
     "operators": {"operate_us": 0},

@@ -97,6 +97,8 @@ class Session(Consumer):
             got=self._got,
             handlers=way.handlers,
             idle=self._idle,
+            live_us=way.tells_us or None,
+            deferred_us=way.tells_us or None,
             verdicts=self._riding,
             progress=self._progress() if way.reports else None,
         )

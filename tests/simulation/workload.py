@@ -68,7 +68,16 @@ def draw(seed: int) -> Plan:
         change_us=changing.maybe(0.4, changing.pick(200 * MS, SECOND, 5 * SECOND), 0),
         sequencers=tuple(habits._replace(moves=moves) for habits in plan.sequencers),
     )
-    return _begun_by_time(plan, Dice(seed, "times"))
+    return _telling(_begun_by_time(plan, Dice(seed, "times")), Dice(seed, "telling"))
+
+
+def _telling(plan: Plan, dice: Dice) -> Plan:
+    """Some sessions say how long a message takes them, and some of these are far off."""
+    sessions = [
+        way._replace(tells_us=dice.maybe(0.7, dice.pick(way.handling.mean_us, 1, MINUTE), 0))
+        for way in plan.sessions
+    ]
+    return plan._replace(sessions=dice.maybe(0.3, tuple(sessions), plan.sessions))
 
 
 def _begun_by_time(plan: Plan, dice: Dice) -> Plan:

@@ -176,6 +176,8 @@ def _poll(event: Poll) -> dict[str, Any]:
         "handlers": event.handlers,
         "idle": event.idle,
         "lease_ms": event.lease_ms,
+        "live_us": event.live_us,
+        "deferred_us": event.deferred_us,
         "settle": [_entry(verdict) for verdict in event.verdicts] or None,
         **(_progress(event.progress) if event.progress else {}),
     }

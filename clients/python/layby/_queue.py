@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 
-from layby._lease import UNSTARTED, Lease, Run
+from layby._lease import LIVE, UNSTARTED, Lease, Run
 from layby._link import NEVER
 from layby._pace import Pace
 from layby._progress import Progress
@@ -19,13 +19,14 @@ LATE_S = 0.01
 
 
 class Hand:
-    """One place where messages are worked on: when it got its last ones, and how many. `since` is
-    0 while it has none."""
+    """One place where messages are worked on: when it got its last ones, of which lane, and how
+    many. `since` is 0 while it has none."""
 
-    __slots__ = ("messages", "since", "slow")
+    __slots__ = ("deferred", "messages", "since", "slow")
 
     def __init__(self) -> None:
         self.since = 0.0
+        self.deferred = False
         self.messages = 0
         self.slow = False
 
@@ -61,7 +62,7 @@ class Queue:
     def returned(self, hand: Hand, now: float) -> None:
         """The hand is done with what it had, and wants more."""
         if hand.since:
-            self._pace.add(hand.messages, now - hand.since)
+            self._pace.add(hand.messages, now - hand.since, deferred=hand.deferred)
             hand.since = 0.0
 
     def take(self, hand: Hand, now: float) -> Run | None:
@@ -127,6 +128,7 @@ class Queue:
             hand.messages += messages
         else:
             hand.since = now
+            hand.deferred = lease.lane != LIVE
             hand.messages = messages
             hand.slow = False
         return run

@@ -172,6 +172,7 @@ class Session:
             "wait_ms": int(WAIT_S * 1e3),
             "handlers": max(self.terms.handlers, idle),
             "idle": idle,
+            **self.pace.told(),
         }
         self._place(_Poll(self._n, idle, asked, fields), now)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from laybyd.core.load import SLOT_US, Allowance
 from laybyd.core.parts import Parts
-from laybyd.core.sessions import Waiting
+from laybyd.core.sessions import Session, Waiting, in_a_slice
 
 FEW_HANDLERS = 2
 
@@ -78,11 +78,12 @@ class Drain:
 
     # ---- sizes and times ------------------------------------------------------------------------
 
-    def lease_records(self, deferred_us: float | None) -> int:
+    def lease_records(self, session: Session, deferred_us: float | None) -> int:
         """A lease lasts about a drain slice, by the measured time of deferred messages."""
         if deferred_us is None:
             return 1
-        return max(1, round(self._parts.settings.drain_slice_us / max(1.0, deferred_us)))
+        slice_us = self._parts.settings.drain_slice_us
+        return in_a_slice(slice_us, deferred_us, session.told_deferred_us)
 
     def look_again_at(self, now: int) -> int | None:
         """When the answer may be another one though nothing happens."""

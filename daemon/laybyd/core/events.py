@@ -52,6 +52,8 @@ class Poll(NamedTuple):
     handlers: int | None = None
     idle: int | None = None
     lease_ms: int | None = None
+    live_us: int | None = None
+    deferred_us: int | None = None
     verdicts: tuple[Verdict, ...] = ()
     progress: Progress | None = None
 

@@ -16,7 +16,7 @@ from laybyd.core.leases import Held, Lease
 from laybyd.core.live import GRANT_BYTES, RANGE_BYTES, Room, Span
 from laybyd.core.parts import Parts
 from laybyd.core.rules import News, cut, cut_text, deliveries_before
-from laybyd.core.sessions import Session, Waiting
+from laybyd.core.sessions import Session, Waiting, in_a_slice
 from laybyd.core.settle import Settler
 from laybyd.core.types import DEFERRED, LIVE, Parked
 
@@ -97,7 +97,7 @@ class Granter:
             share = min(share, -(-there * waiting.idle // hands))
         if session.live_us is not None:
             slice_us = parts.settings.live_slice_us * session.handlers
-            share = min(share, max(1, round(slice_us / max(1.0, session.live_us))))
+            share = min(share, in_a_slice(slice_us, session.live_us, session.told_live_us))
         return max(1, share)
 
     def _lease_live(self, waiting: Waiting, spans: list[Span], now: int) -> Grant:
@@ -129,7 +129,7 @@ class Granter:
         """One lease, and nothing beside it."""
         parts = self._parts
         messages = min(waiting.credit, parts.settings.max_out - parts.leases.out)
-        wanted = self._drain.lease_records(self._settler.deferred_us)
+        wanted = self._drain.lease_records(waiting.session, self._settler.deferred_us)
         taken = parts.deferred.take(now, messages, min(wanted, messages))
         if not taken:
             return False

@@ -83,6 +83,7 @@ class Polls:
         session.answered = session.unsent = None
         session.grants = ()
         session.idle = min(session.handlers, 1 if event.idle is None else event.idle)
+        session.told_live_us, session.told_deferred_us = event.live_us, event.deferred_us
         lease_us = self._parts.settings.lease_us
         if event.lease_ms is not None:
             lease_us = min(max(event.lease_ms * MS, LEASE_US_MIN), LEASE_US_MAX)

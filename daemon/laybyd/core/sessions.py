@@ -102,7 +102,8 @@ class Working(NamedTuple):
 
 
 class Session:
-    """`working` is what it said last it works on, and until when each may take."""
+    """`working` is what it said last it works on, and until when each may take; `live_us` is what
+    we measured, `told_live_us` and `told_deferred_us` what it measured itself."""
 
     __slots__ = (
         "answered",
@@ -124,6 +125,8 @@ class Session:
         "named",
         "progress_us",
         "settled_us",
+        "told_deferred_us",
+        "told_live_us",
         "unsent",
         "waiting",
         "working",
@@ -140,6 +143,8 @@ class Session:
         self.progress_us = -1
         self.settled_us = 0
         self.live_us: float | None = None
+        self.told_live_us: int | None = None
+        self.told_deferred_us: int | None = None
         self.leases: dict[bytes, Lease] = {}
         self.live_out = 0
         self.deferred_leases = 0
@@ -183,6 +188,16 @@ class Session:
         elapsed = max(1, now - max(since, self.settled_us))
         self.settled_us = now
         return elapsed * max(1, self.handlers - self.idle) / messages
+
+
+def in_a_slice(slice_us: int, measured_us: float, told_us: int | None) -> int:
+    """So many messages last about a slice, the way there and back included, for that is how we
+    measure. But a quarter of a slice at least is work, as far as the consumer has told what work
+    is: else, where the way takes longer than a slice, one message would go at a time."""
+    fitting = slice_us / max(1.0, measured_us)
+    if told_us is not None:
+        fitting = max(fitting, slice_us / 4 / max(1, told_us))
+    return max(1, round(fitting))
 
 
 def blend(old: float | None, new: float) -> float:

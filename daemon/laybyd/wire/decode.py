@@ -256,6 +256,8 @@ _POLL = f.Fields(
         "handlers": f.integer(0, bounds.HANDLERS),
         "idle": f.integer(0, bounds.HANDLERS),
         "lease_ms": f.integer(bounds.LEASE_MS_MIN, bounds.LEASE_MS_MAX),
+        "live_us": f.integer(),
+        "deferred_us": f.integer(),
         "settle": _VERDICTS,
         **_PROGRESS,
     },
@@ -294,6 +296,8 @@ def _poll(caller: Caller, given: dict[str, Any]) -> Poll:
         handlers,
         idle,
         take("lease_ms"),
+        take("live_us"),
+        take("deferred_us"),
         take("settle", ()),
         _progress(given),
     )

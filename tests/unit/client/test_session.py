@@ -70,7 +70,7 @@ def test_a_prefetch_poll_just_sent_is_given_time_for_its_answer():
     it = Consuming()
     it.broker.mute.add("poll")
     it.session.waiting = 0
-    it.session.pace.add(1, 0.001)
+    it.session.pace.add(1, 0.001, deferred=False)
     it.world.run()
     assert [poll["idle"] for poll in it.polls()] == [0]
     it.idle()

@@ -219,6 +219,18 @@ def test_a_deferred_lease_is_sized_to_last_a_drain_slice():
     assert len(positions(table.last_lease("one"))) == 10, "2 ms each"
 
 
+def test_where_the_way_takes_longer_than_a_slice_a_quarter_of_a_slice_is_work():
+    """Of 100 ms one was work, says the consumer; who does not say gets one message at a time."""
+    table = a_table(40, drain_slice_us=20 * MS)
+    table.poll("other", handlers=5, idle=0)
+    table.poll("one")
+    table.wait(5 * MS)
+    for told, count in ((None, 1), (1 * MS, 5), (50 * MS, 1), (1 * MS, 5)):
+        table.wait(100 * MS)
+        table.poll("one", deferred_us=told, verdicts=(a_verdict(table.last_lease("one")),))
+        assert len(positions(table.last_lease("one"))) == count, told
+
+
 def test_a_deferred_lease_has_one_topic():
     table = a_table(6, topics=("app", "web"), drain_slice_us=SECOND)
     table.poll("other", handlers=5, idle=0, topics=None)

@@ -96,6 +96,19 @@ def test_a_lease_is_sized_to_last_a_slice_by_the_measured_handling_time():
     assert len(delivered([answer])) == 5
 
 
+def test_where_the_way_takes_longer_than_a_slice_a_quarter_of_a_slice_is_work():
+    """All that a far consumer is given takes 200 ms; it knows how much of it is work."""
+    table = Table(settings({"live_slice_us": 50 * MS}))
+    table.push("app", 500)
+    for told, count in ((None, 1), (1 * MS, 12), (1 * MS, 12), (0, 100), (80 * MS, 1)):
+        grant = table.lease(credit=1)
+        table.wait(200 * MS)
+        (answer,) = table.poll(credit=100, live_us=told, verdicts=(a_verdict(grant),))
+        assert len(delivered([answer])) == count, told
+        (given,) = answer.leases
+        table.settle(given)
+
+
 def test_what_came_back_goes_first_in_position_order():
     table = Table()
     table.push("app", 6)
