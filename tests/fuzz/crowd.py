@@ -26,6 +26,8 @@ OPEN = 60
 
 MANY_FRAMES = 100_000
 TIMEOUT_S = 20.0
+PATIENCE_S = 300.0
+"""On a machine with nothing to spare a crowd that wants nothing is slow."""
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
 HELLO = msgpack.packb({"op": "hello"})
@@ -174,21 +176,41 @@ class CrowdProcess:
         theirs.close()
         self.made: Counter[str] = Counter()
 
+    def __enter__(self) -> CrowdProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """However it ended: nobody stays behind."""
+        self._process.kill()
+        self._process.join()
+
     def grow(self, connections: int) -> None:
-        """Returns when they are made. Raises EOFError when the crowd has died."""
+        """Returns when they are made. Raises what went wrong with the crowd."""
         self._pipe.send(connections)
-        self.made = self._pipe.recv()
+        self._hear()
 
     def leave(self) -> None:
-        self._pipe.close()
-        self._process.join(TIMEOUT_S)
+        """All of them close their connections."""
+        self._pipe.send(None)
+        self._hear()
+
+    def _hear(self) -> None:
+        if not self._pipe.poll(PATIENCE_S):
+            raise TimeoutError(f"the crowd said nothing for {PATIENCE_S:.0f} s")
+        said = self._pipe.recv()
+        if isinstance(said, BaseException):
+            raise said
+        self.made = said
 
 
 def _live(port: int, seed: int, orders: Connection) -> None:
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     crowd = Crowd(port, random.Random(seed))
-    with contextlib.suppress(EOFError):
-        while True:
-            crowd.grow(orders.recv())
+    try:
+        while (connections := orders.recv()) is not None:
+            crowd.grow(connections)
             orders.send(crowd.made)
-    crowd.leave()
+        crowd.leave()
+        orders.send(crowd.made)
+    except Exception as error:
+        orders.send(error)

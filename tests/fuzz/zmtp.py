@@ -49,16 +49,16 @@ def _against(daemon: DaemonProcess, seed: int, count: int) -> dict[str, Any]:
     neighbour.more_rounds(CALM_ROUNDS, 60)
     calm = neighbour.p99_ms()
     at_rest = descriptors(daemon)
-    crowd = CrowdProcess(int(daemon.url.rpartition(":")[2]), seed)
     failures, memory = [], []
-    for part in range(SLICES):
-        crowd.grow(count * (part + 1) // SLICES - count * part // SLICES)
-        neighbour.more_rounds(ROUNDS, 60)
-        memory.append(daemon.memory_bytes())
-        sys.stderr.write(f"zmtp: {sum(crowd.made.values()):,} of {count:,} connections\n")
-    busy = neighbour.p99_ms()
-    crowd.leave()
-    left = _left_open(daemon, neighbour, at_rest)
+    with CrowdProcess(int(daemon.url.rpartition(":")[2]), seed) as crowd:
+        for part in range(SLICES):
+            crowd.grow(count * (part + 1) // SLICES - count * part // SLICES)
+            neighbour.more_rounds(ROUNDS, 60)
+            memory.append(daemon.memory_bytes())
+            sys.stderr.write(f"zmtp: {sum(crowd.made.values()):,} of {count:,} connections\n")
+        busy = neighbour.p99_ms()
+        crowd.leave()
+        left = _left_open(daemon, neighbour, at_rest)
     neighbour.finish()
     if left > 0:
         failures.append(f"{left} descriptors more than before are open")

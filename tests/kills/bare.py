@@ -204,6 +204,7 @@ class Consumer(Client):
     def __init__(self, url: str, name: str, seed: int) -> None:
         super().__init__(url, name, seed)
         self._handler = Handler(self.chance)
+        self._told = self.chance.choice(({}, {"live_us": 50, "deferred_us": 50}))
         self._begin()
 
     def _begin(self) -> None:
@@ -231,6 +232,7 @@ class Consumer(Client):
             handlers=1,
             idle=1,
             settle=self._outcomes,
+            **self._told,
         )
         if answer is not None and answer["n"] == self._n:
             self._got, self._outcomes = self._n, []

@@ -24,7 +24,8 @@ DRIPS = 30
 
 
 class Proxy:
-    """`way_s`: what comes by waits so long, whatever else happens to it."""
+    """`way_s`: whatever comes by waits so long, and what comes behind it waits for it, as over a
+    line that is narrow as well as far."""
 
     def __init__(self, upstream: int, seed: int, way_s: float = 0.0) -> None:
         self._upstream = upstream

@@ -21,7 +21,7 @@ MEASURES = ("_ms", "_us", "_bytes", "_s")
 
 EXTRAS_IGNORED = frozenset({"method", "seed", "count", "failures", "seconds", "next_seed"})
 
-_TEMPORARY = re.compile(r"/(?:[\w.]+/)+layby-\w+-\w{8}/")
+_TEMPORARY = re.compile(r"/(?:[^/\s\"]+/)+layby-\w+-\w{8}/")
 
 
 def of_all(methods: Sequence[Method], kept: Slices) -> dict[str, Any]:

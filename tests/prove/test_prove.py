@@ -202,7 +202,7 @@ def test_the_first_seed_is_one():
 
 def test_the_account_names_files_by_their_place_in_the_tree(tmp_path):
     path = tmp_path / "account.json"
-    socket = "ipc:///some/where/layby-faults-7e_vz8z9/socket"
+    socket = "ipc:///some/where-else/layby-faults-7e_vz8z9/socket"
     account.write(path, {"failures": [f'File "{tree.TOP}/daemon/laybyd/serve.py"', socket]})
     told = ['File "daemon/laybyd/serve.py"', "ipc://socket"]
     assert json.loads(path.read_text()) == {"failures": told}

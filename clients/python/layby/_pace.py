@@ -17,48 +17,58 @@ FADE_AT = 32
 
 
 class _Mean:
-    """Of one message; what was longer ago counts less."""
+    """Of one message; what was longer ago counts less. `handed_on` is more than 0 for a while after
+    a handler came back for more without an outcome: the work goes on elsewhere."""
+
+    __slots__ = ("busy_s", "handed_on", "messages", "weight")
 
     def __init__(self) -> None:
-        self._busy_s = 0.0
-        self._messages = 0.0
-        self._weight = 0
-
-    def add(self, messages: int, busy_s: float) -> None:
-        self._busy_s += busy_s
-        self._messages += messages
-        self._weight += 1
-        if self._weight >= FADE_AT:
-            self._weight //= 2
-            self._busy_s /= 2
-            self._messages /= 2
+        self.busy_s = 0.0
+        self.messages = 0.0
+        self.weight = 0
+        self.handed_on = 0
 
     @property
     def each_s(self) -> float | None:
-        return self._busy_s / self._messages if self._messages else None
+        return self.busy_s / self.messages if self.messages else None
 
 
 class Pace:
     def __init__(self) -> None:
         self._units: deque[float] = deque(maxlen=SAMPLES)
-        self._mean = _Mean()
         self._live, self._deferred = _Mean(), _Mean()
         self.hand_back_after_s = HAND_BACK_AFTER_S
 
-    def add(self, messages: int, busy_s: float, *, deferred: bool) -> None:
-        """A handler was busy so long with so many messages, and came back for more."""
+    def add(self, messages: int, busy_s: float, deferred: bool, done: bool) -> None:
+        """A handler was busy so long with so many messages, and came back for more; `done`: with
+        their outcomes."""
         self._units.append(busy_s)
-        self._mean.add(messages, busy_s)
-        (self._deferred if deferred else self._live).add(messages, busy_s)
+        mean = self._deferred if deferred else self._live
+        mean.busy_s += busy_s
+        mean.messages += messages
+        mean.weight += 1
+        if mean.weight >= FADE_AT:
+            mean.weight //= 2
+            mean.busy_s /= 2
+            mean.messages /= 2
+        if not done:
+            mean.handed_on = FADE_AT
+        elif mean.handed_on:
+            mean.handed_on -= 1
 
     def told(self) -> dict[str, int]:
-        """What a poll says of it: the broker sees the way there and back in its own measure."""
-        means = {"live_us": self._live.each_s, "deferred_us": self._deferred.each_s}
-        return {name: round(each_s * 1e6) for name, each_s in means.items() if each_s is not None}
+        """What a poll says of it: the broker sees the way there and back in its own measure.
+        Nothing where messages are handed on: how long they really take is not known here."""
+        told = {}
+        for name, mean in (("live_us", self._live), ("deferred_us", self._deferred)):
+            if mean.each_s is not None and not mean.handed_on:
+                told[name] = round(mean.each_s * 1e6)
+        return told
 
     def credit(self, handlers: int) -> int:
-        """What so many handlers do before a hand back is due; 0 before anything is measured."""
-        each_s = self._mean.each_s
+        """What so many handlers do before a hand back is due; 0 before anything is measured. What
+        is fetched ahead is live."""
+        each_s = self._live.each_s or self._deferred.each_s
         if each_s is None:
             return 0
         return min(int(handlers * self.hand_back_after_s / max(each_s, 1e-7)), CREDIT_MAX)

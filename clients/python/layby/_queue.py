@@ -19,14 +19,14 @@ LATE_S = 0.01
 
 
 class Hand:
-    """One place where messages are worked on: when it got its last ones, of which lane, and how
-    many. `since` is 0 while it has none."""
+    """One place where messages are worked on: when it got its last ones, how many, and the last run
+    of them. `since` is 0 while it has none."""
 
-    __slots__ = ("deferred", "messages", "since", "slow")
+    __slots__ = ("messages", "run", "since", "slow")
 
     def __init__(self) -> None:
         self.since = 0.0
-        self.deferred = False
+        self.run: Run | None = None
         self.messages = 0
         self.slow = False
 
@@ -61,9 +61,11 @@ class Queue:
 
     def returned(self, hand: Hand, now: float) -> None:
         """The hand is done with what it had, and wants more."""
-        if hand.since:
-            self._pace.add(hand.messages, now - hand.since, deferred=hand.deferred)
-            hand.since = 0.0
+        run = hand.run
+        if run is not None:
+            deferred, done = run.lease.lane != LIVE, not run.left
+            self._pace.add(hand.messages, now - hand.since, deferred, done)
+            hand.since, hand.run = 0.0, None
 
     def take(self, hand: Hand, now: float) -> Run | None:
         """The next message, now started."""
@@ -128,9 +130,9 @@ class Queue:
             hand.messages += messages
         else:
             hand.since = now
-            hand.deferred = lease.lane != LIVE
             hand.messages = messages
             hand.slow = False
+        hand.run = run
         return run
 
     def fills(self, messages: int, size: int) -> bool:

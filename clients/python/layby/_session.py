@@ -199,9 +199,10 @@ class Session:
 
     def _take_back(self, now: float) -> None:
         """No more is wanted: what may be on its way returns to the others."""
-        if self._poll is None:
+        if self._poll is not None:
+            self._old_polls.update(self._poll.ids)
+        elif self._got == self._n:
             return
-        self._old_polls.update(self._poll.ids)
         self._n += 1
         fields = {**self._fields, "n": self._n, "got": self._got, "messages": 0, "bytes": 0,
                   "wait_ms": 0}  # fmt: skip
@@ -304,6 +305,13 @@ class Session:
             self.queue.give_back(now)
             self._take_back(now)
             self._notify()
+
+    def part(self) -> None:
+        """Before its goodbye, which gives back all that is on its way: a poll that is sent again
+        behind that would make the session anew."""
+        if self._poll is not None:
+            self._old_polls.update(self._poll.ids)
+            self._poll = None
 
     def leave(self) -> None:
         self._link.leave(self)

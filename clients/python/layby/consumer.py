@@ -257,6 +257,7 @@ class Consumer:
             self._cond.notify_all()
 
         flights = self._send_all()
+        session.part()
         names = {"group": session.terms.group, "session": session.id}
         request = self._hub.requests.ask("goodbye", names, deadline, done)
         try:

@@ -23,6 +23,9 @@ SESSION_BYTES = 16
 MEASURE_WEIGHT = 0.2
 """Of the newest measurement of handling time."""
 
+WAY_SLICES = 16
+"""The way to a consumer and back is believed to take up to so many slices, 0.8 s of live work."""
+
 
 class Settlement:
     """What came of the outcomes in one request: what was refused, and what must be durable (or
@@ -193,10 +196,12 @@ class Session:
 def in_a_slice(slice_us: int, measured_us: float, told_us: int | None) -> int:
     """So many messages last about a slice, the way there and back included, for that is how we
     measure. But a quarter of a slice at least is work, as far as the consumer has told what work
-    is: else, where the way takes longer than a slice, one message would go at a time."""
+    is: else, where the way takes longer than a slice, one message would go at a time. What it tells
+    may be wrong, so it is believed as far as the way may be: one lease, by our measure, lasts no
+    longer than WAY_SLICES."""
     fitting = slice_us / max(1.0, measured_us)
     if told_us is not None:
-        fitting = max(fitting, slice_us / 4 / max(1, told_us))
+        fitting = max(fitting, min(slice_us / 4 / max(1, told_us), WAY_SLICES * fitting))
     return max(1, round(fitting))
 
 

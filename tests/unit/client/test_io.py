@@ -250,3 +250,18 @@ def test_an_empty_producer_is_not_due_for_ever(client):
     client._io.wake()
     until(lambda: producer._due != 0.0)
     assert producer._due == float("inf")
+
+
+def test_no_poll_comes_behind_the_goodbye(router, client, caplog):
+    """The one that takes back was refused, and would be sent again while the goodbye is waited
+    for."""
+    consumer = client.consume("app", group="g")
+    waiting = Waiting(lambda: next(consumer))
+    until(lambda: router.broker.ops("poll"))
+    router.broker.refuse("poll", "busy", retryable=True, retry_ms=1, times=100)
+    router.broker.mute.add("goodbye")
+    consumer.close(timeout=0.2)
+    assert isinstance(waiting.error(), StopIteration)
+    ops = [request["op"] for request in router.broker.requests]
+    assert ops.count("poll") == 2
+    assert "poll" not in ops[ops.index("goodbye") :]

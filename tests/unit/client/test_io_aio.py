@@ -162,3 +162,23 @@ async def test_an_empty_producer_is_not_due_for_ever(router, client):
     client._io.wake()
     await until(lambda: producer._due != 0.0)
     assert producer._due == float("inf")
+
+
+@in_a_loop
+async def test_no_poll_comes_behind_the_goodbye(router, client):
+    consumer = client.consume("app", group="g")
+    waiting = asyncio.create_task(next_of(consumer))
+    await until(lambda: router.broker.ops("poll"))
+    router.broker.refuse("poll", "busy", retryable=True, retry_ms=1, times=100)
+    router.broker.mute.add("goodbye")
+    await consumer.close(timeout=0.2)
+    assert await waiting is None
+    ops = [request["op"] for request in router.broker.requests]
+    assert ops.count("poll") == 2
+    assert "poll" not in ops[ops.index("goodbye") :]
+
+
+async def next_of(consumer):
+    async for message in consumer:
+        return message
+    return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from layby.errors import SubscriptionDiffers, UnknownGroup
 from tests.unit.client.consuming import Consuming, block, numbered
 
@@ -70,7 +68,7 @@ def test_a_prefetch_poll_just_sent_is_given_time_for_its_answer():
     it = Consuming()
     it.broker.mute.add("poll")
     it.session.waiting = 0
-    it.session.pace.add(1, 0.001, deferred=False)
+    it.session.pace.add(1, 0.001, deferred=False, done=True)
     it.world.run()
     assert [poll["idle"] for poll in it.polls()] == [0]
     it.idle()
@@ -168,45 +166,21 @@ def test_fixed_prefetch():
     assert len(none.polls()) == 1
 
 
-def test_stopping_gives_back_what_is_not_started_and_takes_the_poll_back():
-    it = Consuming(prefetch=10)
-    it.publish(*(b"%d" % n for n in range(5)))
-    message = it.take()
-    it.session.filling = 1
-    it.world.run()
-    it.session.stop(it.world.now)
-    it.world.run()
-    message.ack()
-    it.world.pass_time(0.01)
-    assert [poll["messages"] for poll in it.polls()][-2:] == [6, 0]
-    released = [entry for kind, _, entry in it.broker.settled if kind == "release"]
-    assert [(e["ranges"], e["started"]) for e in released] == [([2, 5], False)]
-    assert it.broker.outcomes("ack") == [[1, 1]]
-
-
-@pytest.mark.parametrize("code", ["busy", "too_large"])
-def test_a_poll_that_takes_back_is_sent_until_it_is_heard(code):
-    """What is on its way to it would be nobody's until its lease ends."""
-    it = Consuming(prefetch=10)
-    it.publish(b"a")
-    message = it.take()
-    it.session.filling = 1
-    it.world.run()
-    message.ack()
-    it.broker.refuse("poll", code, retryable=code == "busy", retry_ms=40)
-    before = len(it.polls())
-    it.session.stop(it.world.now)
-    it.world.run()
-    it.world.pass_time(0.05 if code == "busy" else 0.2)
-    first, again = it.polls()[before:]
-    assert (first["messages"], again["messages"]) == (0, 0)
-    assert again["n"] == first["n"]
-    assert "settle" in first
-    assert "settle" not in again
-    it.world.pass_time(60)
-    assert len(it.polls()) == before + 2
-    assert it.session.failure is None
-    assert it.broker.outcomes("ack") == ([[1, 1]] if code == "busy" else [])
+def test_who_hands_messages_on_without_an_outcome_tells_no_time():
+    it = Consuming(prefetch=1)
+    it.publish(b"a", b"b", b"c")
+    it.take().ack()
+    held = it.take()
+    it.take().ack()
+    it.idle()
+    assert "live_us" not in it.polls()[-1]
+    held.ack()
+    other = Consuming(prefetch=1)
+    other.publish(b"a", b"b")
+    other.take().ack()
+    other.take().ack()
+    other.idle()
+    assert other.polls()[-1]["live_us"] >= 0
 
 
 def test_a_reboot_drops_what_is_not_started_and_goes_on_with_the_same_session():

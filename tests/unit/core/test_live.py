@@ -100,13 +100,23 @@ def test_where_the_way_takes_longer_than_a_slice_a_quarter_of_a_slice_is_work():
     """All that a far consumer is given takes 200 ms; it knows how much of it is work."""
     table = Table(settings({"live_slice_us": 50 * MS}))
     table.push("app", 500)
-    for told, count in ((None, 1), (1 * MS, 12), (1 * MS, 12), (0, 100), (80 * MS, 1)):
+    for told, count in ((None, 1), (20 * MS, 1), (10 * MS, 1), (3 * MS, 4), (80 * MS, 1)):
         grant = table.lease(credit=1)
         table.wait(200 * MS)
         (answer,) = table.poll(credit=100, live_us=told, verdicts=(a_verdict(grant),))
         assert len(delivered([answer])) == count, told
         (given,) = answer.leases
         table.settle(given)
+
+
+def test_what_a_consumer_tells_is_believed_as_far_as_the_way_may_be():
+    """It hands messages on, tells 8 us, and each takes 12.5 ms until its outcome comes."""
+    table = Table(settings({"live_slice_us": 50 * MS}))
+    table.push("app", 2_000)
+    grant = table.lease(credit=1)
+    table.wait(12_500)
+    (answer,) = table.poll(credit=4_000, live_us=8, verdicts=(a_verdict(grant),))
+    assert len(delivered([answer])) == 64, "16 slices of four"
 
 
 def test_what_came_back_goes_first_in_position_order():

@@ -227,6 +227,7 @@ class Consumer:
             self._news.ring()
 
         flights = self._send_all()
+        session.part()
         names = {"group": session.terms.group, "session": session.id}
         request = self._hub.requests.ask("goodbye", names, deadline, done)
         try:
