@@ -7,7 +7,6 @@ there, nor what becomes of it.
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import socket
 import struct
@@ -27,7 +26,7 @@ OPEN = 60
 MANY_FRAMES = 100_000
 TIMEOUT_S = 20.0
 PATIENCE_S = 300.0
-"""On a machine with nothing to spare a crowd that wants nothing is slow."""
+"""For a part of the crowd to be made, on a machine that does much else."""
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
 HELLO = msgpack.packb({"op": "hello"})
@@ -164,9 +163,7 @@ class Crowd:
 
 
 class CrowdProcess:
-    """A crowd that shares no interpreter with whoever watches, and has the processors that nobody
-    else wants: bad peers bring machines of their own, and what they cost a broker is asked, not
-    what they cost whoever shares a processor with them."""
+    """A crowd that shares no interpreter with whoever watches."""
 
     def __init__(self, port: int, seed: int) -> None:
         spawn = get_context("spawn")
@@ -204,7 +201,6 @@ class CrowdProcess:
 
 
 def _live(port: int, seed: int, orders: Connection) -> None:
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     crowd = Crowd(port, random.Random(seed))
     try:
         while (connections := orders.recv()) is not None:

@@ -26,6 +26,9 @@ WAIT_MS = 150
 SLICE_MS = 20
 WINDOW = 16
 SLOW_MS = 700
+HANDLING_US = 50
+"""About what it takes to draw an outcome."""
+
 """Now and then a consumer works so long; its lease is longer."""
 
 POISON_EVERY = 100
@@ -204,7 +207,6 @@ class Consumer(Client):
     def __init__(self, url: str, name: str, seed: int) -> None:
         super().__init__(url, name, seed)
         self._handler = Handler(self.chance)
-        self._told = self.chance.choice(({}, {"live_us": 50, "deferred_us": 50}))
         self._begin()
 
     def _begin(self) -> None:
@@ -232,7 +234,8 @@ class Consumer(Client):
             handlers=1,
             idle=1,
             settle=self._outcomes,
-            **self._told,
+            live_us=HANDLING_US,
+            deferred_us=HANDLING_US,
         )
         if answer is not None and answer["n"] == self._n:
             self._got, self._outcomes = self._n, []

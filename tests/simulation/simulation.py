@@ -276,7 +276,7 @@ class Simulation:
         """Who stands still hears of it later, and has his time from then."""
         if self._host.boot != boot or self._host.core is None:
             return
-        until = max(until, self._host.frozen_until + 2 * self.plan.settings.quiesce_us)
+        until = max(until, self._host.frozen_until + self.plan.settings.quiesce_us)
         if self._host.quiesced or self.world.now > until:
             demand(self._host.quiesced, "asked to stop, it did not")
             self._die()

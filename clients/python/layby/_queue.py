@@ -19,13 +19,12 @@ LATE_S = 0.01
 
 
 class Hand:
-    """One place where messages are worked on: when it got its last ones, how many, and the last run
-    of them. `since` is 0 while it has none."""
+    """One place where messages are worked on: the first run of those it has, None while it has
+    none, and how many they are."""
 
-    __slots__ = ("messages", "run", "since", "slow")
+    __slots__ = ("messages", "run", "slow")
 
     def __init__(self) -> None:
-        self.since = 0.0
         self.run: Run | None = None
         self.messages = 0
         self.slow = False
@@ -64,8 +63,8 @@ class Queue:
         run = hand.run
         if run is not None:
             deferred, done = run.lease.lane != LIVE, not run.left
-            self._pace.add(hand.messages, now - hand.since, deferred, done)
-            hand.since, hand.run = 0.0, None
+            self._pace.add(hand.messages, now - run.since, deferred, done)
+            hand.run = None
 
     def take(self, hand: Hand, now: float) -> Run | None:
         """The next message, now started."""
@@ -126,13 +125,12 @@ class Queue:
         self.messages -= messages
         lease.next = after
         self._progress.out[run] = None
-        if hand.since:
+        if hand.run is not None:
             hand.messages += messages
         else:
-            hand.since = now
+            hand.run = run
             hand.messages = messages
             hand.slow = False
-        hand.run = run
         return run
 
     def fills(self, messages: int, size: int) -> bool:
@@ -151,7 +149,7 @@ class Queue:
 
     @property
     def a_hand_is_slow(self) -> bool:
-        return any(hand.slow and hand.since for hand in self.hands)
+        return any(hand.slow and hand.run for hand in self.hands)
 
     def look_at(self) -> float:
         """When `watch` has something to see."""
@@ -164,15 +162,16 @@ class Queue:
         if not self.messages or now < self._look_at < NEVER:
             return
         slow_s = self._pace.slow_s()
-        oldest = min((h.since for h in self.hands if h.since and not h.slow), default=now)
+        watched = [(one.run.since, one) for one in self.hands if one.run and not one.slow]
+        oldest = min((since for since, _ in watched), default=now)
         if oldest + slow_s > now:
             self._look_at = oldest + slow_s
         elif self._look_at is not NEVER and now > self._look_at + LATE_S:
             self._look_at = now + slow_s / 2
         else:
             self._look_at = NEVER
-            for hand in self.hands:
-                hand.slow = hand.slow or (hand.since > 0 and hand.since + slow_s <= now)
+            for since, hand in watched:
+                hand.slow = since + slow_s <= now
             self.give_back(now)
 
     def give_back(self, now: float) -> int:

@@ -199,10 +199,9 @@ class Session:
 
     def _take_back(self, now: float) -> None:
         """No more is wanted: what may be on its way returns to the others."""
-        if self._poll is not None:
-            self._old_polls.update(self._poll.ids)
-        elif self._got == self._n:
+        if self._poll is None and self._got == self._n:
             return
+        self.part()
         self._n += 1
         fields = {**self._fields, "n": self._n, "got": self._got, "messages": 0, "bytes": 0,
                   "wait_ms": 0}  # fmt: skip
@@ -307,8 +306,8 @@ class Session:
             self._notify()
 
     def part(self) -> None:
-        """Before its goodbye, which gives back all that is on its way: a poll that is sent again
-        behind that would make the session anew."""
+        """Forget the poll that is out: what it brings goes back. So nothing is sent again behind a
+        goodbye, which would make the session anew."""
         if self._poll is not None:
             self._old_polls.update(self._poll.ids)
             self._poll = None

@@ -84,7 +84,7 @@ class Consumer:
         with self._cond:
             now = self._io.clock()
             session = self._session
-            if hand.since:
+            if hand.run is not None:
                 session.queue.returned(hand, now)
             run = None if self._stopped else session.queue.take(hand, now)
             if run is None:
@@ -141,7 +141,7 @@ class Consumer:
         with self._cond:
             now = self._io.clock()
             session = self._session
-            if hand.since:
+            if hand.run is not None:
                 session.queue.returned(hand, now)
             runs: list[Run] = []
             while not runs:

@@ -88,7 +88,7 @@ def test_whoever_waits_is_told(router, client, caplog):
         "room": Waiting(lambda: crowded.send_many([b"x" * 60_000] * 3)),
     }
     until(lambda: len(router.broker.ops("push")) == 2)
-    until(lambda: crowded._held and consumer._session.waiting)
+    until(lambda: producer._flushing and crowded._held and consumer._session.waiting)
     end_the_thread(client)
     errors = {name: each.error() for name, each in waiting.items()}
     for name in ("request", "next", "read", "room"):

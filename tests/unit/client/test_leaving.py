@@ -70,3 +70,18 @@ def test_what_an_answer_that_was_lost_brought_is_taken_back_too():
     it.session.stop(it.world.now)
     it.world.run()
     assert [(poll["n"], poll["messages"]) for poll in it.polls()[1:]] == [(2, 0)]
+
+
+def test_a_poll_that_is_taken_back_is_listened_for_no_longer_once_the_connection_is_gone():
+    it = Consuming(prefetch=10)
+    it.world.run()
+    it.broker.mute.add("poll")
+    it.session.stop(it.world.now)
+    it.world.run()
+    first, back = (poll["id"] for poll in it.polls())
+    it.world.reconnect()
+    assert first not in it.world.link._handlers
+    assert back in it.world.link._handlers, "it is sent again, and any sending may be answered"
+    it.session.part()
+    it.world.reconnect()
+    assert back not in it.world.link._handlers

@@ -232,6 +232,25 @@ def test_nothing_is_fetched_behind_a_slow_message_and_it_hands_back_once():
     assert it.broker.outcomes("release") == released
 
 
+def test_each_slow_message_hands_back_once():
+    it = Consuming(prefetch=10)
+    other = it.new_hand()
+    it.publish(b"a", b"b", b"c")
+    it.take()
+    it.world.pass_time(0.02)
+    it.take(other)
+    it.world.pass_time(0.015)
+    assert it.queue.messages == 0
+    assert (it.hand.slow, other.slow) == (True, False)
+    it.session.waiting = 1
+    it.publish(b"d", b"e")
+    assert it.queue.messages == 2
+    it.world.pass_time(0.01)
+    assert it.queue.messages == 2, "the first message has handed back already"
+    it.world.pass_time(0.02)
+    assert it.queue.messages == 0, "the second one has not"
+
+
 def test_slow_means_eight_times_the_median_too():
     it = Consuming()
     filled(it, handling=0.01)

@@ -79,7 +79,7 @@ class Consumer:
         _fork.check(self._born)
         queue = self._session.queue
         now = self._io.clock()
-        if hand.since:
+        if hand.run is not None:
             queue.returned(hand, now)
         run = None if self._stopped else queue.take(hand, now)
         if run is None:
@@ -134,7 +134,7 @@ class Consumer:
         _fork.check(self._born)
         queue = self._session.queue
         now = self._io.clock()
-        if hand.since:
+        if hand.run is not None:
             queue.returned(hand, now)
         runs: list[Run] = []
         while not runs:
