@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
-from tests.fuzz import crowd, zmtp
+from tests.fuzz import aside, crowd, zmtp
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -34,20 +37,66 @@ def test_growth_is_noticed(monkeypatch: pytest.MonkeyPatch):
     assert any("grew" in failure for failure in zmtp.run(seed=2, count=200)["failures"])
 
 
-@pytest.mark.parametrize(("calm_ms", "busy_ms", "failures"), [(9.0, 18.0, 0), (9.0, 18.1, 1)])
+@pytest.mark.parametrize(
+    ("calm_ms", "aside_ms", "busy_ms", "failures"),
+    [
+        (9.0, 18.0, 18.0, 0),
+        (9.0, 18.0, 18.1, 1),
+        (9.0, 9.0, 13.5, 0),
+        (9.0, 9.0, 13.6, 1),
+        (9.0, 9.0, 18.1, 2),
+    ],
+)
 def test_a_neighbour_that_is_slower_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, calm_ms: float, busy_ms: float, failures: int
+    monkeypatch: pytest.MonkeyPatch,
+    calm_ms: float,
+    aside_ms: float,
+    busy_ms: float,
+    failures: int,
 ):
-    waits = iter([calm_ms, busy_ms])
-    monkeypatch.setattr(zmtp.Neighbour, "p99_ms", lambda self: next(waits))
-    found = zmtp.run(seed=2, count=200, judge_times=True)["failures"]
-    assert len([failure for failure in found if "p99" in failure]) == len(found) == failures
+    found = {"calm_p99_ms": calm_ms, "aside_p99_ms": aside_ms, "p99_ms": busy_ms}
+    monkeypatch.setattr(zmtp, "_against", lambda *_: {**found, "failures": []})
+    assert len(zmtp.run(seed=2, count=200, judge_times=True)["failures"]) == failures
 
 
-def test_a_crowd_that_goes_wrong_says_why():
+def test_the_neighbour_is_timed_in_calm_with_the_crowd_elsewhere_and_with_it_here(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(zmtp, "WORSE", 1e6)
+    monkeypatch.setattr(zmtp, "WORSE_THAN_ASIDE", 1e6)
+    found = zmtp.run(seed=2, count=200, judge_times=True)
+    assert found["failures"] == []
+    assert min(found[of] for of in ("calm_p99_ms", "aside_p99_ms", "p99_ms")) > 0.0
+    assert found["rounds"] >= zmtp.CALM_ROUNDS + 2 * zmtp.SLICES * zmtp.ROUNDS
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
     """Nobody listens there."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        with crowd.CrowdProcess(port, seed=1) as process, pytest.raises(ConnectionRefusedError):
-            process.grow(1)
+        yield taken.getsockname()[1]
+
+
+def test_the_crowd_elsewhere_is_elsewhere(monkeypatch: pytest.MonkeyPatch, deaf_port: int):
+    elsewhere = contextlib.nullcontext(SimpleNamespace(port=deaf_port))
+    monkeypatch.setattr(zmtp, "AsideProcess", lambda: elsewhere)
+    with pytest.raises(ConnectionRefusedError):
+        zmtp.run(seed=2, count=20, judge_times=True)
+
+
+def test_the_server_elsewhere_reads_all_and_lets_go():
+    with (
+        aside.AsideProcess() as server,
+        socket.create_connection(("127.0.0.1", server.port), 20) as one,
+        socket.create_connection(("127.0.0.1", server.port), 20) as another,
+    ):
+        another.sendall(b"left open")
+        one.sendall(bytes(16 << 20))
+        one.shutdown(socket.SHUT_WR)
+        assert one.recv(1) == b""
+
+
+def test_a_crowd_that_goes_wrong_says_why(deaf_port: int):
+    with crowd.CrowdProcess(deaf_port, seed=1) as process, pytest.raises(ConnectionRefusedError):
+        process.grow(1)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from loadtests.daemon import DaemonProcess
+from tests.fuzz.aside import AsideProcess
 from tests.fuzz.crowd import CrowdProcess
 from tests.integration.neighbour import Neighbour
 
@@ -22,6 +24,12 @@ LOOKS = 30
 SLICES = 20
 CALM_ROUNDS = 300
 WORSE = 2.0
+"""Than in calm times. Two processors that attackers, broker and neighbour share are not enough for
+this, whoever is attacked: the other bound tells that from a broker that has become slow."""
+
+WORSE_THAN_ASIDE = 1.5
+"""Than while the same crowd is at another server on the same machine: what is the broker's
+own part. Rounds of ten thousand differ by a quarter from one to the next."""
 
 
 def descriptors(daemon: DaemonProcess) -> int:
@@ -34,29 +42,38 @@ def run(seed: int, count: int, judge_times: bool = False) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="layby-zmtp-") as folder:
         daemon = DaemonProcess(Path(folder) / "daemon", {"limits.sessions": 50})
         with daemon:
-            found = _against(daemon, seed, count)
+            found = _against(daemon, seed, count, judge_times)
         if "Traceback" in daemon.log():
             found["failures"].append("the daemon's log has a traceback")
-    if judge_times and found["p99_ms"] > WORSE * found["calm_p99_ms"]:
-        found["failures"].append("the neighbour's p99 is more than twice that of calm times")
+    if judge_times:
+        found["failures"] += _too_slow(found)
     seconds = round(time.monotonic() - began, 1)
     return {"method": "zmtp", "seed": seed, "count": count, "seconds": seconds} | found
 
 
-def _against(daemon: DaemonProcess, seed: int, count: int) -> dict[str, Any]:
+def _too_slow(found: dict[str, Any]) -> list[str]:
+    failures = []
+    if found["p99_ms"] > WORSE * found["calm_p99_ms"]:
+        failures.append("the neighbour's p99 is more than twice that of calm times")
+    if found["p99_ms"] > WORSE_THAN_ASIDE * found["aside_p99_ms"]:
+        failures.append("the neighbour's p99 is much worse than with the same crowd elsewhere")
+    return failures
+
+
+def _against(daemon: DaemonProcess, seed: int, count: int, judge_times: bool) -> dict[str, Any]:
     neighbour = Neighbour(daemon.url)
     neighbour.start()
     neighbour.more_rounds(CALM_ROUNDS, 60)
-    calm = neighbour.p99_ms()
+    facts = {"calm_p99_ms": neighbour.p99_ms()}
+    if judge_times:
+        facts["aside_p99_ms"] = _aside(neighbour, seed, count)
     at_rest = descriptors(daemon)
     failures, memory = [], []
     with CrowdProcess(int(daemon.url.rpartition(":")[2]), seed) as crowd:
-        for part in range(SLICES):
-            crowd.grow(count * (part + 1) // SLICES - count * part // SLICES)
-            neighbour.more_rounds(ROUNDS, 60)
+        for made in _parts(crowd, neighbour, count):
             memory.append(daemon.memory_bytes())
-            sys.stderr.write(f"zmtp: {sum(crowd.made.values()):,} of {count:,} connections\n")
-        busy = neighbour.p99_ms()
+            sys.stderr.write(f"zmtp: {made:,} of {count:,} connections\n")
+        facts["p99_ms"] = neighbour.p99_ms()
         crowd.leave()
         left = _left_open(daemon, neighbour, at_rest)
     neighbour.finish()
@@ -65,8 +82,28 @@ def _against(daemon: DaemonProcess, seed: int, count: int) -> dict[str, Any]:
     grown = max(memory[SLICES // 10 :]) - memory[SLICES // 10]
     if grown > GROWN_BYTES:
         failures.append(f"the daemon grew by {grown >> 20} MiB")
-    facts = {"grown_bytes": grown, "rounds": neighbour.rounds, "calm_p99_ms": calm, "p99_ms": busy}
+    facts |= {"grown_bytes": grown, "rounds": neighbour.rounds}
     return {**facts, "kinds": dict(crowd.made), "failures": failures}
+
+
+def _aside(neighbour: Neighbour, seed: int, count: int) -> float:
+    """The neighbour's p99 while the same crowd is at a server that is not the daemon."""
+    with AsideProcess() as aside, CrowdProcess(aside.port, seed) as crowd:
+        for made in _parts(crowd, neighbour, count):
+            sys.stderr.write(f"zmtp: {made:,} of {count:,} connections elsewhere\n")
+        p99_ms = neighbour.p99_ms()
+        crowd.leave()
+    neighbour.more_rounds(ROUNDS, 60)
+    neighbour.p99_ms()
+    return p99_ms
+
+
+def _parts(crowd: CrowdProcess, neighbour: Neighbour, count: int) -> Iterator[int]:
+    """The crowd grows part by part, with the neighbour's rounds between; how many there were."""
+    for part in range(SLICES):
+        crowd.grow(count * (part + 1) // SLICES - count * part // SLICES)
+        neighbour.more_rounds(ROUNDS, 60)
+        yield sum(crowd.made.values())
 
 
 def _left_open(daemon: DaemonProcess, neighbour: Neighbour, at_rest: int) -> int:

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tests.mutants import tree
@@ -41,6 +42,7 @@ def of_one(method: Method, ran: Sequence[Slice]) -> dict[str, Any]:
         "first": min((one.date for one in ran), default=""),
         "last": max((one.date for one in ran), default=""),
         "sums": _sums(one.told for one in ran),
+        "medians": _medians(one.told for one in ran),
     }
 
 
@@ -52,6 +54,16 @@ def _sums(told: Iterable[dict[str, Any]]) -> dict[str, int]:
             if name not in EXTRAS_IGNORED and type(value) is int and not name.endswith(MEASURES):
                 sums[name] = sums.get(name, 0) + value
     return sums
+
+
+def _medians(told: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """Of what the commands have timed."""
+    times: dict[str, list[float]] = {}
+    for one in told:
+        for name, value in one.items():
+            if type(value) is float and name.endswith("_ms"):
+                times.setdefault(name, []).append(value)
+    return {name: round(median(values), 2) for name, values in times.items()}
 
 
 def write(path: Path, account: dict[str, Any]) -> None:

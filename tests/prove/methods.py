@@ -29,8 +29,8 @@ class Method(NamedTuple):
 
 
 METHODS = (
-    # A world of 20,000 steps has about 80,000 events: a hundred million in all.
-    Method("simulation", "tests.simulation", "worlds of 20,000 steps", 50, 1_300, ("--jobs", "2")),
+    # A world of 20,000 steps has about 60,000 events: a hundred million in all.
+    Method("simulation", "tests.simulation", "worlds of 20,000 steps", 50, 1_750, ("--jobs", "2")),
     Method("model", "tests.prove.model", "steps of the model", 100_000, 10_000_000),
     Method("crash", "tests.crash", "crash images", 5_000, 500_000),
     Method("faults", "tests.faults", "failed calls in whole series", 900, 900, ("--whole",)),

@@ -121,10 +121,9 @@ def _counts(facts: Facts) -> str:
 def _count(name: str, one: Facts) -> Sequence[object]:
     seeds = f"{one['first_seed']} to {one['next_seed'] - 1}" if one["done"] else "-"
     when = f"{one['first']} to {one['last']}" if one["done"] else "not yet"
-    events = f" ({one['sums']['events']:,} events)" if "events" in one["sums"] else ""
     return (
         name,
-        f"{one['done']:,} {one['unit']}{events}",
+        f"{one['done']:,} {one['unit']}{_more(one)}",
         f"{one['goal']:,}",
         len(one["failures"]),
         seeds,
@@ -132,6 +131,14 @@ def _count(name: str, one: Facts) -> Sequence[object]:
         " ".join(one["commits"]) or "-",
         when,
     )
+
+
+def _more(one: Facts) -> str:
+    """What else was counted or timed that a reader wants to know."""
+    events = [f"{one['sums']['events']:,} events"] if "events" in one["sums"] else []
+    times = [f"{name} {value:g}" for name, value in one.get("medians", {}).items()]
+    found = events + ([f"medians: {', '.join(times)}"] if times else [])
+    return f" ({'; '.join(found)})" if found else ""
 
 
 def _mutants(facts: Facts) -> str:

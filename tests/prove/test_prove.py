@@ -112,6 +112,21 @@ def test_the_account_names_commits_seeds_and_sums(kept, tmp_path):
     assert one["first"] <= one["last"]
 
 
+def test_times_are_told_by_their_medians(kept, tmp_path):
+    code = """
+import json, sys
+times = {"p99_ms": float(sys.argv[2]), "bound_ms": 5, "events": 1000}
+print(json.dumps({"count": 1, "failures": []} | times))
+"""
+    made = fake(size=1, goal=3, code=code)
+    prover(kept, tmp_path, made).run(Bounds())
+    found = account.of_all([made], kept)
+    assert found["fake"]["medians"] == {"p99_ms": 2.0}
+    places = "<!-- counts -->\n<!-- /counts -->\n<!-- mutants -->\n<!-- /mutants -->\n"
+    shown = report.rendered(places, {"methods": found, "mutants": {}})
+    assert f"| 3 {made.unit} (3,000 events; medians: p99_ms 2) |" in shown
+
+
 def test_every_method_of_the_table_can_be_started():
     for method in methods.METHODS:
         path = tree.TOP / method.module.replace(".", "/")
