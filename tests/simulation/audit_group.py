@@ -6,7 +6,6 @@ attempts counted rightly, deferred never early and never before live, every limi
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,7 +25,9 @@ from tests.simulation.audit_answer import (
 from tests.simulation.audit_drain import DrainBook
 from tests.simulation.audit_leases import Lease, LeaseTable, SessionKey, session_of
 from tests.simulation.audit_log import LogBook, demand
+from tests.simulation.audit_order import FirstOrder
 from tests.simulation.audit_scope import Scope
+from tests.simulation.audit_shares import ShareBook
 from tests.simulation.audit_space import ParkedBytes
 from tests.simulation.audit_terms import Term, Terms
 from tests.simulation.audit_topics import Deletions
@@ -48,13 +49,13 @@ class GroupBook:
         self.marks: dict[int, Mark] = {}
         self.table = LeaseTable(self.terms)
         self.drain = DrainBook(self.terms)
+        self.shares = ShareBook(self.terms)
         self.space = ParkedBytes(self.terms)
         self.boot = 0
         self.grants_from = 0
         self.durable_us = 0
         self.issued: set[bytes] = set()
-        self._firsts: list[tuple[int, int, int]] = []
-        self._last_first = 0
+        self.order = FirstOrder()
         self._unseen = record.start
         self._given_back: set[int] = set()
         self._hidden: int | None = None
@@ -73,8 +74,8 @@ class GroupBook:
         self.boot, self.grants_from = boot, grants_from
         self.table = LeaseTable(self.terms)
         self.drain = DrainBook(self.terms)
-        self._firsts.clear()
-        self._last_first = 0
+        self.shares = ShareBook(self.terms)
+        self.order = FirstOrder()
         self._unseen = self.record.start
         self._given_back.clear()
         for mark in self.marks.values():
@@ -109,6 +110,7 @@ class GroupBook:
                 self._drained(grant, session_of(poll), len(effect.leases), now)
         if fresh:
             self._check_limits(session_of(poll), now)
+            self.shares.check(fresh, poll, asked_us, self.name)
         if hidden is None:
             check_length(fresh, poll, self.terms.since(asked_us))
         for grant in effect.leases:
@@ -116,6 +118,7 @@ class GroupBook:
             lease.sent(effect.caller)
         self.table.answered(poll, effect.lease_ids)
         self.drain.answered(poll, {grant.lane for grant in effect.leases}, now)
+        self.shares.answered(poll, effect.lease_ids, now)
 
     def _granted(self, grant: Grant, session: SessionKey, now: int) -> Lease:
         demand(now >= self.grants_from, f"{brief(grant)} within the restart grace")
@@ -136,7 +139,7 @@ class GroupBook:
             if self._hand_out(position, lease, attempts, deliveries, now):
                 firsts.append(position)
         if firsts:
-            self._check_order(grant, firsts)
+            self.order.check(grant, firsts)
         return lease
 
     def _hand_out(
@@ -178,29 +181,10 @@ class GroupBook:
         demand(before < deliveries, f"{what}: {deliveries} deliveries, {before} before")
         return deliveries == 1
 
-    def _check_order(self, grant: Grant, firsts: list[int]) -> None:
-        """By the numbers of the grants: an answer may have had to wait for a commit."""
-        entry = (grant.number, firsts[0], firsts[-1])
-        at = bisect_left(self._firsts, entry)
-        if at:
-            number, _, last = self._firsts[at - 1]
-            demand(
-                number < grant.number and last < firsts[0],
-                f"{brief(grant)} after {last} in {number}",
-            )
-        if at < len(self._firsts):
-            number, first, _ = self._firsts[at]
-            demand(
-                grant.number < number and firsts[-1] < first,
-                f"{brief(grant)} but {first} in {number}",
-            )
-        self._firsts.insert(at, entry)
-        self._last_first = max(self._last_first, firsts[-1])
-
     def _check_first_come(self, grant: Grant) -> None:
         """What came back goes before what never went out."""
         given = set(positions_of(grant))
-        if max(given) <= self._last_first:
+        if max(given) <= self.order.last:
             return
         back = [one for one in self._returned() if self.marks[one].backs < NOT_AGAIN]
         earlier = [one for one in back if one not in given]
@@ -260,7 +244,7 @@ class GroupBook:
         """A message that waits in live for certain."""
         for position in self._returned():
             return position
-        self._unseen = max(self._unseen, self._last_first + 1)
+        self._unseen = max(self._unseen, self.order.last + 1)
         while self._unseen < self.log.told_end:
             mark = self.marks.get(self._unseen)
             if self.scope.is_certain(self._unseen) and (mark is None or _is_free(mark)):
@@ -294,6 +278,7 @@ class GroupBook:
 
     def polled(self, poll: Poll, now: int) -> None:
         self.drain.polled(poll, now)
+        self.shares.polled(poll, now)
         self.undone(self.table.polled(poll), now)
         if poll.progress is not None:
             self.table.reported(session_of(poll), poll.progress, now)
@@ -305,6 +290,7 @@ class GroupBook:
     def left(self, session: SessionKey, now: int) -> None:
         self.table.end_session(session, now)
         self.drain.left(session)
+        self.shares.left(session, now)
 
     def changed(self, args: Mapping[str, Any], now: int) -> Term:
         return self.terms.change(args, now, self.log.end)

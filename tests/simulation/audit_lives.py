@@ -6,7 +6,7 @@ with a deletion that somebody asked for. What is promised of a group is promised
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from laybyd.core.events import Operate, Poll
@@ -269,7 +269,13 @@ def check_done(request: Request, trimmed: int) -> None:
         demand(is_durable, f"{event} is done, but not yet for good")
 
 
-def is_met(request: Request, code: str) -> bool:
+def which(asked: Sequence[Request], code: str) -> int:
+    """Of a request that came twice, one may have been done and the other refused, and the refusal
+    waits for no commit."""
+    return next((at for at, one in enumerate(asked) if _is_met(one, code)), 0)
+
+
+def _is_met(request: Request, code: str) -> bool:
     """Whether this code, or "" for done, can be its answer."""
     event = request.event
     if code == "unknown_group":

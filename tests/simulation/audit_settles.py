@@ -7,7 +7,7 @@ asked for; that it is durable, from the moment it was answered.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import NamedTuple
 
 from laybyd.core.effects import Lost
@@ -15,6 +15,7 @@ from laybyd.core.types import Outcome, Verdict
 from tests.simulation.audit_group import GroupBook
 from tests.simulation.audit_leases import Lease
 from tests.simulation.audit_log import demand
+from tests.simulation.audit_shares import Work
 from tests.simulation.standing import Mark, Standing, union
 from tests.simulation.world import MS
 
@@ -58,10 +59,21 @@ class Settles:
         self._waiting.clear()
 
     def asked(self, ticket: Hashable, verdicts: Iterable[Verdict], now: int) -> None:
-        asked = self._waiting.setdefault(ticket, [])
-        for verdict in verdicts:
-            for first, last in verdict.ranges:
-                asked += self._judge(range(first, last + 1), verdict, now)
+        asked = [
+            one
+            for verdict in verdicts
+            for first, last in verdict.ranges
+            for one in self._judge(range(first, last + 1), verdict, now)
+        ]
+        self._waiting.setdefault(ticket, []).extend(asked)
+        self.book.shares.settled(list(self._worked_on(asked)), now)
+
+    def _worked_on(self, asked: Iterable[Asked]) -> Iterator[Work]:
+        for one in asked:
+            lease = self.book.table.leases.get(one.verdict.lease)
+            is_work = one.verdict.outcome is not Outcome.RELEASE and one.right != REFUSED
+            if lease is not None and is_work:
+                yield lease, one.right == TAKEN
 
     def answered(self, ticket: Hashable, refused: Iterable[Lost], is_deleted: bool) -> None:
         """Once the group is deleted, what was asked for before may be refused: nothing is left."""

@@ -23,7 +23,7 @@ from tests.simulation.audit_lives import (
     check_done,
     check_refused,
     group_of,
-    is_met,
+    which,
 )
 from tests.simulation.audit_log import LogBook, Violation, demand
 from tests.simulation.audit_operators import Operations, check_read
@@ -138,6 +138,10 @@ class Auditor(Watcher):
     def _on_undelivered(self, event: ev.Undelivered, now: int) -> None:
         if event.group in self.groups:
             self.groups[event.group].undelivered(event, now)
+
+    def _on_fetched(self, event: ev.Fetched, now: int) -> None:
+        if event.group in self.groups:
+            self.groups[event.group].shares.begun(event.leases, now)
 
     def _on_unmade(self, event: ev.Unmade, now: int) -> None:
         """It has to be answered once more, whatever became of its group or poll."""
@@ -312,7 +316,7 @@ class Auditor(Watcher):
         asked = self._open.get(key)
         if not asked:
             raise Violation(f"{effect} answers nothing that is open")
-        request = asked.pop(_at(asked, effect))
+        request = asked.pop(which(asked, getattr(effect, "code", "")))
         request.is_answered = True
         if not asked:
             del self._open[key]
@@ -381,13 +385,6 @@ class Auditor(Watcher):
             for one in asked
             if one.since + getattr(one.event, "wait_ms", 0) * 1_000 <= now
         ]
-
-
-def _at(asked: list[Request], effect: Any) -> int:
-    """Of a request that came twice, one may have been done and the other refused, and the refusal
-    waits for no commit."""
-    code = effect.code if isinstance(effect, fx.Refuse) else ""
-    return next((at for at, one in enumerate(asked) if is_met(one, code)), 0)
 
 
 def _waits(request: Request, book: GroupBook) -> bool:

@@ -6,11 +6,12 @@ means a promise that nobody checks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
-from laybyd.core import group, journal, late, pushes, rules
+from laybyd.core import drain, grants, group, journal, late, pushes, rules
 from laybyd.core.account import Account
 from laybyd.core.broker import Broker
 from laybyd.core.deferred import Deferred
@@ -218,6 +219,25 @@ def the_oldest_is_passed_over(stack: ExitStack) -> None:
         return taken
 
     old = swap(stack, Deferred, "take", take)
+
+
+def _sized(stack: ExitStack, in_a_slice: Callable[[int, float, int | None], int]) -> None:
+    for module in (grants, drain):
+        swap(stack, module, "in_a_slice", in_a_slice)
+
+
+@mutant
+def a_slice_has_no_end(stack: ExitStack) -> None:
+    _sized(stack, lambda slice_us, measured_us, told_us: slice_us)
+
+
+@mutant
+def the_told_time_is_believed_whole(stack: ExitStack) -> None:
+    def in_a_slice(slice_us: int, measured_us: float, told_us: int | None) -> int:
+        believed = slice_us / 4 / max(1, told_us) if told_us is not None else 0
+        return max(1, round(max(slice_us / max(1.0, measured_us), believed)))
+
+    _sized(stack, in_a_slice)
 
 
 @mutant

@@ -17,7 +17,7 @@ from tests.simulation.shrink import Case, Shrinker, check, failure_of, parse
 
 SEEDS_FILE = Path(__file__).with_name("seeds.txt")
 STEPS = 3_000
-FRUITFUL = (1, 3, 5, 15, 4, 8, 12, 21, 32, 6, 27, 74, 136, 182, 236, 311, 350, 1383)
+FRUITFUL = (1, 3, 5, 15, 4, 8, 12, 21, 32, 6, 27, 74, 136, 182, 236, 311, 350, 1383, 79)
 MUTANT_CASES = (
     *(Case(seed, STEPS) for seed in FRUITFUL),
     Case(236, STEPS, ("tells_us",)),
