@@ -77,9 +77,14 @@ class Operations:
                 mark.now = change.before
             return
         mark.reopen()
-        if mark.now is change.after and mark.holder is None:
+        if mark.holder is not None:
+            return
+        if mark.now is change.after:
             mark.change(change.done)
             mark.confirm(change.done)
+        elif mark.now.deferred:
+            # Its lease ended when it was looked up: the broker had not seen that before.
+            mark.change(union((mark.now, change.done)))
 
     def listed(self, event: Operate, book: GroupBook, fields: Mapping[str, Any]) -> None:
         """What is listed in a lane may be there."""

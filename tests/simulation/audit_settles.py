@@ -55,7 +55,10 @@ class Settles:
         self._waiting: dict[Hashable, list[Asked]] = {}
 
     def forget(self) -> None:
-        """The broker died; nobody will be answered."""
+        """The broker died; nobody will be answered. What it may have taken it may have kept."""
+        for one in (one for asked in self._waiting.values() for one in asked):
+            if one.right in (EITHER, LATE, DOUBT):
+                one.mark.settled_before.add((one.verdict.lease, one.verdict.outcome))
         self._waiting.clear()
 
     def asked(self, ticket: Hashable, verdicts: Iterable[Verdict], now: int) -> None:

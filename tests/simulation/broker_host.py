@@ -182,7 +182,7 @@ class BrokerHost:
     def freeze(self, duration_us: int) -> None:
         """As SIGSTOP: nothing of the process runs, its sockets fill."""
         self.world.note("host", f"frozen for {duration_us} us")
-        self._frozen_until = self.world.now + duration_us
+        self._frozen_until = max(self._frozen_until, self.world.now + duration_us)
 
     @property
     def frozen_until(self) -> int:

@@ -270,13 +270,18 @@ class Simulation:
         if self._host.core is not None and not self._host.quiesced:
             boot = self._host.boot
             self._host.quiesce()
-            self._await_quiet(boot, self.world.now + 2 * self.plan.settings.quiesce_us)
+            self._await_quiet(boot, self.world.now + self._stopping_us)
+
+    @property
+    def _stopping_us(self) -> int:
+        """For what is out to be settled, and then for what that has left to be written."""
+        return 2 * self.plan.settings.quiesce_us
 
     def _await_quiet(self, boot: int, until: int) -> None:
         """Who stands still hears of it later, and has his time from then."""
         if self._host.boot != boot or self._host.core is None:
             return
-        until = max(until, self._host.frozen_until + self.plan.settings.quiesce_us)
+        until = max(until, self._host.frozen_until + self._stopping_us)
         if self._host.quiesced or self.world.now > until:
             demand(self._host.quiesced, "asked to stop, it did not")
             self._die()
