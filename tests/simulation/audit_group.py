@@ -6,7 +6,7 @@ attempts counted rightly, deferred never early and never before live, every limi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from laybyd.core.effects import Deliver, Grant, Park
@@ -295,9 +295,17 @@ class GroupBook:
     def changed(self, args: Mapping[str, Any], now: int) -> Term:
         return self.terms.change(args, now, self.log.end)
 
-    def undelivered(self, event: Undelivered, now: int) -> None:
+    def undelivered(self, event: Undelivered, waiting: Iterable[Any], now: int) -> None:
+        """`waiting`: what has no answer yet. If its session asks among these, these leases may be
+        in an answer that waits for a commit: they are over perhaps, and nothing is back."""
         lost = [one for one in event.leases if self.table.is_unheard(one, event.caller)]
-        self.undone(tuple(lost), now)
+        polls = [one for one in waiting if isinstance(one, Poll) and one.group == self.name]
+        asking = {session_of(poll) for poll in polls}
+        for lease in [self.table.leases[one] for one in lost]:
+            if lease.session in asking:
+                lease.close(now)
+            else:
+                self.undone((lease.id,), now)
 
     def undone(self, leases: tuple[bytes, ...], now: int) -> None:
         """They reached nobody: what they hold goes back to where it was, uncounted."""

@@ -137,7 +137,8 @@ class Auditor(Watcher):
 
     def _on_undelivered(self, event: ev.Undelivered, now: int) -> None:
         if event.group in self.groups:
-            self.groups[event.group].undelivered(event, now)
+            waiting = [one.event for asked in self._open.values() for one in asked]
+            self.groups[event.group].undelivered(event, waiting, now)
 
     def _on_fetched(self, event: ev.Fetched, now: int) -> None:
         if event.group in self.groups:
