@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 BACKLOG = 1_024
 READ_BYTES = 64 << 10
+START_S = 60.0
 
 
 class AsideProcess:
-    """`port` is where it listens, on loopback."""
+    """`port` is where it listens, on loopback; inside the context it serves."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
@@ -30,6 +31,9 @@ class AsideProcess:
     def __enter__(self) -> AsideProcess:
         self._process.start()
         self._listener.close()
+        with socket.create_connection(("127.0.0.1", self.port), START_S) as first:
+            first.shutdown(socket.SHUT_WR)
+            first.recv(1)
         return self
 
     def __exit__(

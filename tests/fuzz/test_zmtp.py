@@ -48,15 +48,16 @@ def test_growth_is_noticed(monkeypatch: pytest.MonkeyPatch):
     ],
 )
 def test_a_neighbour_that_is_slower_is_noticed(
-    monkeypatch: pytest.MonkeyPatch,
-    calm_ms: float,
-    aside_ms: float,
-    busy_ms: float,
-    failures: int,
+    calm_ms: float, aside_ms: float, busy_ms: float, failures: int
 ):
     found = {"calm_p99_ms": calm_ms, "aside_p99_ms": aside_ms, "p99_ms": busy_ms}
-    monkeypatch.setattr(zmtp, "_against", lambda *_: {**found, "failures": []})
-    assert len(zmtp.run(seed=2, count=200, judge_times=True)["failures"]) == failures
+    assert len(zmtp.too_slow(found)) == failures
+
+
+def test_what_is_too_slow_fails_the_run(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(zmtp, "WORSE", 0.0)
+    monkeypatch.setattr(zmtp, "WORSE_THAN_ASIDE", 0.0)
+    assert len(zmtp.run(seed=2, count=20, judge_times=True)["failures"]) == 2
 
 
 def test_the_neighbour_is_timed_in_calm_with_the_crowd_elsewhere_and_with_it_here(

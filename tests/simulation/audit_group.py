@@ -55,7 +55,7 @@ class GroupBook:
         self.grants_from = 0
         self.durable_us = 0
         self.issued: set[bytes] = set()
-        self.order = FirstOrder()
+        self._order = FirstOrder()
         self._unseen = record.start
         self._given_back: set[int] = set()
         self._hidden: int | None = None
@@ -75,7 +75,7 @@ class GroupBook:
         self.table = LeaseTable(self.terms)
         self.drain = DrainBook(self.terms)
         self.shares = ShareBook(self.terms)
-        self.order = FirstOrder()
+        self._order = FirstOrder()
         self._unseen = self.record.start
         self._given_back.clear()
         for mark in self.marks.values():
@@ -110,7 +110,7 @@ class GroupBook:
                 self._drained(grant, session_of(poll), len(effect.leases), now)
         if fresh:
             self._check_limits(session_of(poll), now)
-            self.shares.check(fresh, poll, asked_us, self.name)
+            self.shares.check(fresh, poll, self.name)
         if hidden is None:
             check_length(fresh, poll, self.terms.since(asked_us))
         for grant in effect.leases:
@@ -118,7 +118,7 @@ class GroupBook:
             lease.sent(effect.caller)
         self.table.answered(poll, effect.lease_ids)
         self.drain.answered(poll, {grant.lane for grant in effect.leases}, now)
-        self.shares.answered(poll, effect.lease_ids, now)
+        self.shares.begun(effect.lease_ids, now)
 
     def _granted(self, grant: Grant, session: SessionKey, now: int) -> Lease:
         demand(now >= self.grants_from, f"{brief(grant)} within the restart grace")
@@ -139,7 +139,7 @@ class GroupBook:
             if self._hand_out(position, lease, attempts, deliveries, now):
                 firsts.append(position)
         if firsts:
-            self.order.check(grant, firsts)
+            self._order.check(grant, firsts)
         return lease
 
     def _hand_out(
@@ -184,7 +184,7 @@ class GroupBook:
     def _check_first_come(self, grant: Grant) -> None:
         """What came back goes before what never went out."""
         given = set(positions_of(grant))
-        if max(given) <= self.order.last:
+        if max(given) <= self._order.last:
             return
         back = [one for one in self._returned() if self.marks[one].backs < NOT_AGAIN]
         earlier = [one for one in back if one not in given]
@@ -244,7 +244,7 @@ class GroupBook:
         """A message that waits in live for certain."""
         for position in self._returned():
             return position
-        self._unseen = max(self._unseen, self.order.last + 1)
+        self._unseen = max(self._unseen, self._order.last + 1)
         while self._unseen < self.log.told_end:
             mark = self.marks.get(self._unseen)
             if self.scope.is_certain(self._unseen) and (mark is None or _is_free(mark)):
@@ -290,19 +290,18 @@ class GroupBook:
     def left(self, session: SessionKey, now: int) -> None:
         self.table.end_session(session, now)
         self.drain.left(session)
-        self.shares.left(session, now)
+        self.shares.left(session)
 
     def changed(self, args: Mapping[str, Any], now: int) -> Term:
         return self.terms.change(args, now, self.log.end)
 
     def undelivered(self, event: Undelivered, waiting: Iterable[Any], now: int) -> None:
-        """`waiting`: what has no answer yet. If its session asks among these, these leases may be
-        in an answer that waits for a commit: they are over perhaps, and nothing is back."""
+        """`waiting`: what has no answer yet. If the same answer is asked for among these, it may
+        wait for a commit: the leases are over perhaps, and nothing is back for certain."""
         lost = [one for one in event.leases if self.table.is_unheard(one, event.caller)]
         polls = [one for one in waiting if isinstance(one, Poll) and one.group == self.name]
-        asking = {session_of(poll) for poll in polls}
         for lease in [self.table.leases[one] for one in lost]:
-            if lease.session in asking:
+            if any(self.table.asks_again(poll, lease) for poll in polls):
                 lease.close(now)
             else:
                 self.undone((lease.id,), now)

@@ -162,6 +162,12 @@ class LeaseTable:
         lease.sent_to.remove(caller)
         return not lease.sent_to and lease.sendings <= SENDINGS
 
+    def asks_again(self, poll: Poll, lease: Lease) -> bool:
+        """For the latest answer of the lease's session."""
+        session = self._sessions.get(lease.session)
+        is_same = poll.n is not None and session is not None and poll.n == session.answered
+        return is_same and session_of(poll) == lease.session
+
     def answered(self, poll: Poll, leases: tuple[bytes, ...]) -> None:
         session = self._sessions.setdefault(session_of(poll), Session())
         if poll.n is not None:

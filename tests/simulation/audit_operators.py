@@ -18,12 +18,14 @@ from tests.simulation.standing import Mark, Standing, union
 
 
 class Changed(NamedTuple):
-    """One message of a retry or drop: what the book said, and says until the answer comes."""
+    """One message of a retry or drop: what the book said, and says until the answer comes; and the
+    lease that had it when that was asked for."""
 
     mark: Mark
     before: Standing
     after: Standing
     done: Standing
+    holder: bytes | None
 
 
 class Operations:
@@ -58,7 +60,7 @@ class Operations:
                 counted_due_us=now,
             )
         mark.change(union((before, done)))
-        return Changed(mark, before, mark.now, done)
+        return Changed(mark, before, mark.now, done, mark.holder)
 
     def answered(self, ticket: Hashable, fields: Mapping[str, Any]) -> None:
         missing = {at for first, last in fields.get("missing", ()) for at in range(first, last + 1)}
@@ -76,13 +78,14 @@ class Operations:
             if mark.now is change.after:
                 mark.now = change.before
             return
+        has_ended = change.holder in mark.ended
         mark.reopen()
         if mark.holder is not None:
             return
         if mark.now is change.after:
             mark.change(change.done)
             mark.confirm(change.done)
-        elif mark.now.deferred:
+        elif has_ended and mark.now.deferred:
             # Its lease ended when it was looked up: the broker had not seen that before.
             mark.change(union((mark.now, change.done)))
 

@@ -55,10 +55,12 @@ class Settles:
         self._waiting: dict[Hashable, list[Asked]] = {}
 
     def forget(self) -> None:
-        """The broker died; nobody will be answered. What it may have taken it may have kept."""
+        """The broker died; nobody will be answered. What it may have taken it may have kept: told
+        again it may be nothing new. (What settles for good is so either way.)"""
         for one in (one for asked in self._waiting.values() for one in asked):
-            if one.right in (EITHER, LATE, DOUBT):
-                one.mark.settled_before.add((one.verdict.lease, one.verdict.outcome))
+            verdict, may_be_kept = one.verdict, one.right in (EITHER, LATE, DOUBT)
+            if may_be_kept and verdict.outcome not in (Outcome.ACK, Outcome.REJECT):
+                one.mark.settled_before.add((verdict.lease, verdict.outcome))
         self._waiting.clear()
 
     def asked(self, ticket: Hashable, verdicts: Iterable[Verdict], now: int) -> None:

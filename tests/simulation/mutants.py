@@ -6,7 +6,6 @@ means a promise that nobody checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 from unittest.mock import PropertyMock, patch
@@ -221,23 +220,33 @@ def the_oldest_is_passed_over(stack: ExitStack) -> None:
     old = swap(stack, Deferred, "take", take)
 
 
-def _sized(stack: ExitStack, in_a_slice: Callable[[int, float, int | None], int]) -> None:
-    for module in (grants, drain):
-        swap(stack, module, "in_a_slice", in_a_slice)
+def _endless(slice_us: int, measured_us: float, told_us: int | None) -> int:
+    return slice_us
+
+
+def _believing(slice_us: int, measured_us: float, told_us: int | None) -> int:
+    believed = slice_us / 4 / max(1, told_us) if told_us is not None else 0
+    return max(1, round(max(slice_us / max(1.0, measured_us), believed)))
 
 
 @mutant
-def a_slice_has_no_end(stack: ExitStack) -> None:
-    _sized(stack, lambda slice_us, measured_us, told_us: slice_us)
+def a_slice_of_live_has_no_end(stack: ExitStack) -> None:
+    swap(stack, grants, "in_a_slice", _endless)
 
 
 @mutant
-def the_told_time_is_believed_whole(stack: ExitStack) -> None:
-    def in_a_slice(slice_us: int, measured_us: float, told_us: int | None) -> int:
-        believed = slice_us / 4 / max(1, told_us) if told_us is not None else 0
-        return max(1, round(max(slice_us / max(1.0, measured_us), believed)))
+def a_slice_of_deferred_has_no_end(stack: ExitStack) -> None:
+    swap(stack, drain, "in_a_slice", _endless)
 
-    _sized(stack, in_a_slice)
+
+@mutant
+def the_told_live_time_is_believed_whole(stack: ExitStack) -> None:
+    swap(stack, grants, "in_a_slice", _believing)
+
+
+@mutant
+def the_told_deferred_time_is_believed_whole(stack: ExitStack) -> None:
+    swap(stack, drain, "in_a_slice", _believing)
 
 
 @mutant

@@ -184,7 +184,7 @@ class Simulation:
         inspector = Inspector(self.world, self._network, "last", sorted(self.auditor.groups))
         self.world.run(lambda: inspector.done)
         self._host.quiesce()
-        until = self.world.now + 2 * self.plan.settings.quiesce_us
+        until = self.world.now + self._stopping_us
         self.world.run(lambda: self._host.quiesced or self.world.now > until)
         demand(self._host.quiesced, "asked to stop, it did not")
 
