@@ -269,12 +269,13 @@ class Settles:
         return was
 
     def _failed(self, was: Standing, counted: tuple[int, int], now: int) -> Standing:
+        """It dies of a failure that is counted, also where one more is too many only by now."""
         least, most = self.book.terms.attempts(now)
         low, high = was.low + counted[0], was.high + counted[1]
         due_us = now + min(self.book.terms.backoffs(was.low, now))
         return Standing(
-            deferred=low < most,
-            dead=high >= least,
+            deferred=low < most or not counted[0],
+            dead=high >= least and bool(counted[1]),
             low=low,
             high=high,
             due_us=due_us if counted[0] else now,
