@@ -309,7 +309,9 @@ class Settles:
         if code is None:
             demand(asked.right != REFUSED, f"{what} was taken, though {asked.before}")
         else:
-            overtaken = mark.now is not asked.after
+            # Also by the end of its topic, while it was looked up.
+            is_certain = self.book.scope.is_certain(mark.position)
+            overtaken = mark.now is not asked.after or not is_certain
             wrong = asked.right == TAKEN or (asked.right == LATE and not overtaken)
             demand(is_deleted or not wrong, f"{what} was refused {code}, though {asked.before}")
         if asked.right in (EITHER, LATE, DOUBT):
