@@ -9,10 +9,6 @@ from __future__ import annotations
 import selectors
 import socket
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 BACKLOG = 1_024
 READ_BYTES = 64 << 10
@@ -36,12 +32,7 @@ class AsideProcess:
             first.recv(1)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.join()
 

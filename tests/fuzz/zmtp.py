@@ -91,11 +91,7 @@ def _aside(neighbour: Neighbour, seed: int, count: int) -> float:
     with AsideProcess() as aside, CrowdProcess(aside.port, seed) as crowd:
         for made in _parts(crowd, neighbour, count):
             sys.stderr.write(f"zmtp: {made:,} of {count:,} connections elsewhere\n")
-        p99_ms = neighbour.p99_ms()
-        crowd.leave()
-    neighbour.more_rounds(ROUNDS, 60)
-    neighbour.p99_ms()
-    return p99_ms
+        return neighbour.p99_ms()
 
 
 def _parts(crowd: CrowdProcess, neighbour: Neighbour, count: int) -> Iterator[int]:

@@ -6,7 +6,7 @@ attempts counted rightly, deferred never early and never before live, every limi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from laybyd.core.effects import Deliver, Grant, Park
@@ -295,11 +295,10 @@ class GroupBook:
     def changed(self, args: Mapping[str, Any], now: int) -> Term:
         return self.terms.change(args, now, self.log.end)
 
-    def undelivered(self, event: Undelivered, waiting: Iterable[Any], now: int) -> None:
-        """`waiting`: what has no answer yet. If the same answer is asked for among these, it may
-        wait for a commit: the leases are over perhaps, and nothing is back for certain."""
+    def undelivered(self, event: Undelivered, polls: Sequence[Poll], now: int) -> None:
+        """`polls`: those that have no answer yet. If one asks for the same answer, that may wait
+        for a commit: the leases are over perhaps, and nothing is back for certain."""
         lost = [one for one in event.leases if self.table.is_unheard(one, event.caller)]
-        polls = [one for one in waiting if isinstance(one, Poll) and one.group == self.name]
         for lease in [self.table.leases[one] for one in lost]:
             if any(self.table.asks_again(poll, lease) for poll in polls):
                 lease.close(now)

@@ -283,7 +283,7 @@ def _is_met(request: Request, code: str) -> bool:
     if isinstance(event, Operate) and event.verb == "topic_delete":
         return bool(code) == (request.deletion is None)
     if code == "conflict":
-        return request.life is not None and _differs(request, 0)
+        return _is_in_conflict(request)
     return True
 
 
@@ -292,10 +292,16 @@ def check_refused(request: Request, code: str) -> None:
     if code == "unknown_group":
         demand(life is None or life.is_deleted, f"{event} is told that there is no such group")
     elif code == "conflict":
-        differs = life is not None and _differs(request, 0)
-        demand(differs, f"{event} is in conflict with nothing")
+        demand(_is_in_conflict(request), f"{event} is in conflict with nothing")
     elif code == "subscription_differs":
         demand(request.differs, f"{event} names what the group reads: {request.term}")
+
+
+def _is_in_conflict(request: Request) -> bool:
+    """Whoever made the group is not, though it may not begin where that was asked: a position
+    beyond the log's end is the end."""
+    life = request.life
+    return life is not None and life.maker is not request and _differs(request, 0)
 
 
 def _differs(request: Request, trimmed: int) -> bool:

@@ -51,12 +51,12 @@ class Operations:
         if event.verb == "drop":
             done = Standing(done=True, low=before.low, high=before.high)
         else:
-            # What a late outcome is still to make of it, it may make of it afterwards.
+            # What a late outcome without an answer yet is to make of it, it may make afterwards.
             anew = event.args["lane"] == DEAD
             done = Standing(
                 deferred=True,
-                dead=before.dead and not anew,
-                done=before.done,
+                dead=not anew and any(one.dead for one in mark.pending),
+                done=any(one.done for one in mark.pending),
                 low=0 if anew else before.low,
                 high=0 if anew else before.high,
                 due_us=now,

@@ -66,9 +66,9 @@ class Pace:
 class Asked(NamedTuple):
     """When a poll came first, and what had been measured by then."""
 
-    us: int = 0
-    live: int = 0
-    deferred: int = 0
+    us: int
+    live: int
+    deferred: int
 
 
 class Seen:
@@ -128,7 +128,7 @@ class ShareBook:
 
     def check(self, fresh: Sequence[Grant], poll: Poll, what: str) -> None:
         seen = self._seen[session_of(poll)]
-        asked = seen.asked.get(_name(poll), Asked())
+        asked = seen.asked[_name(poll)]
         settings = [term.settings for term in self._terms.since(asked.us)]
         live = [grant for grant in fresh if grant.lane == LIVE]
         if live:

@@ -136,9 +136,10 @@ class Auditor(Watcher):
         self.log.extend(event.rows, self._store)
 
     def _on_undelivered(self, event: ev.Undelivered, now: int) -> None:
-        if event.group in self.groups:
-            waiting = [one.event for asked in self._open.values() for one in asked]
-            self.groups[event.group].undelivered(event, waiting, now)
+        book = self.groups.get(event.group)
+        if book is not None:
+            polls = [one.event for one in self._open_polls() if one.book is book]
+            book.undelivered(event, polls, now)
 
     def _on_fetched(self, event: ev.Fetched, now: int) -> None:
         if event.group in self.groups:
@@ -255,11 +256,11 @@ class Auditor(Watcher):
 
     def _hidden(self, poll: Request, book: GroupBook) -> int | None:
         """Since when answers may be made that wait for a commit; None when there are none."""
-        waits = (one.since for one in self._polls(poll) if one.book is book and _waits(one, book))
+        polls = (poll, *self._open_polls())
+        waits = (one.since for one in polls if one.book is book and _waits(one, book))
         return min(waits, default=None)
 
-    def _polls(self, poll: Request) -> Iterator[Request]:
-        yield poll
+    def _open_polls(self) -> Iterator[Request]:
         for asked in self._open.values():
             yield from (one for one in asked if isinstance(one.event, ev.Poll))
 

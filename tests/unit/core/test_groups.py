@@ -192,6 +192,17 @@ def test_a_group_that_was_to_start_before_the_log_is_made_again_alike():
     assert table.group("h")["start"] == 6
 
 
+def test_a_position_beyond_the_end_is_the_end_and_asked_again_it_says_where_that_was():
+    table = Table()
+    table.push("app", 3)
+    made = table.operate("group_create", group="h", topics=("app",), start=50)
+    assert isinstance(made, fx.Reply)
+    assert table.group("h")["start"] == 4
+    again = table.operate("group_create", group="h", topics=("app",), start=50)
+    assert isinstance(again, fx.Refuse)
+    assert (again.code, "starts at 4;" in again.text) == ("conflict", True)
+
+
 def test_a_changed_subscription_counts_from_where_the_group_stands():
     table = Table()
     table.push("web", 2)
